@@ -1,0 +1,152 @@
+"""What `produce` asks of Prefect: stages as tasks with named states, and runs that died marked as crashed."""
+
+from __future__ import annotations
+
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import State, StateType
+from prefect.context import FlowRunContext
+from prefect.states import Completed, Crashed
+
+from flows import stages, summary
+from flows.line import Line
+from flows.stages import FAILED, SKIPPED, Outcome, StageFailed
+from flows.workspace import leave_note
+from tasks.base.errors import GateRefused, VisionmillError
+from tasks.base.progress import duration
+from tasks.registry.registered import Registration, is_registered
+
+BAD = (FAILED, SKIPPED)
+
+
+def workspace_tag(root: Path) -> str:
+    """The tag of all flow runs of one workspace: on a shared Prefect server others must be left alone."""
+    return f"workspace:{platform.node()}:{root}"
+
+
+def bury_dead_runs(root: Path) -> None:
+    """Mark flow runs of this workspace that still count as running: we hold its lock, so they are dead."""
+    context = FlowRunContext.get()
+    own = context.flow_run.id if context and context.flow_run else None
+    alive = FlowRunFilter(
+        tags=FlowRunFilterTags(all_=[workspace_tag(root)]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])))
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=alive):
+            if run.id != own:
+                client.set_flow_run_state(run.id, Crashed(message="its process died"), force=True)
+
+
+def repro_stage(root: Path, stage: str, *, retries: int, limit_s: float, pull: bool) -> Outcome:
+    """Run one stage as a Prefect task of its name; a failure comes back as an outcome."""
+    named = _repro.with_options(name=stage, task_run_name=stage, retries=retries, retry_delay_seconds=2)
+    state = named(root, stage, limit_s, pull, return_state=True)
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, StageFailed):
+        return result.outcome
+    if isinstance(result, VisionmillError):
+        return Outcome(stage, FAILED, reason=str(result), exit_code=result.exit_code)
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def skip_stage(stage: str, reason: str) -> Outcome:
+    """A task run that says why a stage was not run."""
+    _skip.with_options(name=stage, task_run_name=stage)(reason, return_state=True)
+    return Outcome(stage, SKIPPED, reason=reason)
+
+
+def _may_retry(_task: Any, _run: Any, state: State) -> bool:
+    error = state.result(raise_on_failure=False)
+    return not isinstance(error, VisionmillError) or getattr(error, "retriable", False)
+
+
+# Prefect's result cache stays off: DVC has one, and two caches disagree
+@task(cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=_may_retry)
+def _repro(root: Path, stage: str, limit_s: float, pull: bool) -> Any:
+    logger = get_run_logger()
+
+    def say(text: str) -> None:
+        logger.info(text)
+        print(f"{stage:12} | {text}", flush=True)
+
+    outcome = stages.run_stage(root, stage, limit_s=limit_s, say=say, pull=pull)
+    logger.info("%s", outcome)
+    return Completed(name=outcome.what.title().replace(" ", ""), message=str(outcome), data=outcome)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def _skip(reason: str) -> State[None]:
+    return Completed(name="Skipped", message=reason)
+
+
+@task(name="register", task_run_name="register", cache_policy=NO_CACHE, persist_result=False)
+def register_line(root: Path) -> Registration:
+    """Register what the stages made, whoever ran them."""
+    from tasks.registry.register import register
+
+    start = time.monotonic()
+    done = is_registered(root) or register(root)
+    stages.remember_duration("register", time.monotonic() - start, root)
+    get_run_logger().info("%s version %s", done.name, done.version)
+    return done
+
+
+@task(name="gate", task_run_name="gate", cache_policy=NO_CACHE, persist_result=False)
+def ask_gate(registered: Registration) -> None:
+    """Fails, with the reasons, where the gate said no."""
+    text = summary.verdict(registered)
+    get_run_logger().info(text)
+    if not registered.gate.passed:
+        raise GateRefused(text)
+
+
+class Plan:
+    """Says before each stage how far the run is and how long the rest will take."""
+
+    def __init__(self, line: Line, root: Path) -> None:
+        self.order, self.root = line.order, root
+        self.left = [*line.will_run(), "register"]
+        self.total = len(line.order)
+
+    def announce(self, stage: str) -> None:
+        """Print `[5/12] train, about 9 min left in all`; nothing for a stage that is up to date."""
+        if stage in self.left:
+            left = stages.expected_seconds(self.left, self.root)
+            number = self.order.index(stage) + 1
+            print(f"[{number}/{self.total}] {stage}, about {duration(left)} left in all", flush=True)
+
+    def report(self, outcome: Outcome) -> None:
+        self.left = [name for name in self.left if name != outcome.stage]
+        took = f" in {duration(outcome.seconds)}" if outcome.seconds >= 1 else ""
+        print(f"{outcome.stage:12} : {outcome}{took}", flush=True)
+
+
+def close(root: Path, outcomes: list[Outcome], registered: Registration | None) -> None:
+    """Keep a note of the run and print its summary.
+
+    Raises:
+        StageFailed: the first stage that failed. GateRefused: the gate said no.
+    """
+    failed = [outcome for outcome in outcomes if outcome.what == FAILED]
+    code = failed[0].exit_code if failed else (0 if registered and registered.gate.passed else 3)
+    leave_note("last_run", {"finished": time.strftime("%Y-%m-%d %H:%M:%S"), "exit_code": code,
+                            "outcomes": stages.as_note(outcomes)}, root)
+    print(summary.failures(outcomes) if failed else summary.table(root, registered), flush=True)
+    if failed:
+        raise StageFailed(failed[0])
+    if registered and not registered.gate.passed:
+        raise GateRefused(summary.verdict(registered))

@@ -1,0 +1,134 @@
+"""`visionmill new`: a workspace from a catalogue data set or from a folder of one's own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from flows import parameters
+from flows.commands.help import parser
+from flows.copying import copy_folder
+from flows.workspace import render, surroundings
+from tasks.base import presets
+from tasks.base.errors import UserError, VisionmillError, nearest
+from tasks.base.files import folder_atomic
+
+EXAMPLES = """\
+  visionmill new ~/cells --data bccd              from the catalogue, conf/dataset/
+  visionmill new ~/parts --data ~/pictures        your own: Pascal VOC or COCO JSON, found by looking
+  visionmill new ~/parts --data ~/pictures --name widgets"""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def main(words: list[str]) -> int:
+    """Make a workspace; on failure nothing of it stays."""
+    arguments = parser("new", EXAMPLES)
+    arguments.add_argument("path", type=Path, help="folder of the workspace; must not exist, or be empty")
+    arguments.add_argument("--data", required=True, metavar="NAME|FOLDER", help="catalogue name or folder of pictures")
+    arguments.add_argument("--name", help="name of the registered model (default: that of the folder)")
+    options = arguments.parse_args(words)
+    path: Path = options.path.expanduser().resolve()
+    _refuse(path, options.name)
+    source = find_source(options.data)
+    with folder_atomic(path) as folder:
+        inside_git = _is_inside_git(path)
+        build(folder, source, options.name, inside_git=inside_git)
+    print(f"\nworkspace {path}\nnext: cd {path} && visionmill run")
+    return 0
+
+
+def find_source(data: str) -> str | Path:
+    """A catalogue name as text, or a folder as a path.
+
+    Raises:
+        UserError: neither; the nearest catalogue name is offered.
+    """
+    known = presets.names("dataset")
+    if data in known:
+        return data
+    folder = Path(data).expanduser().resolve()
+    if folder.is_dir():
+        return folder
+    guess = nearest(data, known)
+    what = "is a file" if folder.exists() else "is neither a folder nor in the catalogue"
+    raise UserError(f"--data {data} {what}", mend=f"did you mean {guess!r}?" if guess and "/" not in data else
+                    f"give a folder, or one of: {', '.join(known)}")
+
+
+def build(folder: Path, source: str | Path, name: str | None, *, inside_git: bool) -> None:
+    """Fill an empty folder: files, git, DVC, pictures, first commit."""
+    from tasks.data.inspect import describe
+
+    if isinstance(source, Path):
+        print(describe(source))
+    _write_files(folder, source, name)
+    if not inside_git:
+        _call(["git", "init", "-q"], folder)
+    _call([*DVC, "init", "-q", *(["--subdir"] if inside_git else [])], folder)
+    (folder / ".dvc/config").write_text(surroundings()[".dvc/config"], encoding="utf-8")
+    (folder / ".dvcignore").write_text(surroundings()[".dvcignore"], encoding="utf-8")
+    if isinstance(source, Path):
+        copy_folder(source, folder / "data/raw")
+        _call([*DVC, "add", "-q", "data/raw"], folder)
+    else:
+        _fetch(folder)
+        print(describe(folder / "data/raw"))
+    if not inside_git:
+        _commit(folder)
+
+
+DVC = [sys.executable, "-P", "-m", "dvc"]
+
+
+def _refuse(path: Path, name: str | None) -> None:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError("the folder is not empty, and nothing in it is touched", where=path, mend="choose another path")
+    if name is not None and not NAME.fullmatch(name):
+        raise UserError(f"--name {name!r}: letters, digits, dots, dashes and underscores only")
+
+
+def _write_files(folder: Path, source: str | Path, name: str | None) -> None:
+    catalogue = isinstance(source, str)
+    params = folder / "params.yaml"
+    params.write_text(render("params.yaml", catalogue=catalogue), encoding="utf-8")
+    values = parameters.read_commented(params)
+    if catalogue:
+        parameters.set_value(values, "fetch.dataset", source)
+    if name:
+        parameters.set_value(values, "register.name", name)
+    params.write_text(parameters.as_text(values), encoding="utf-8")
+    (folder / "dvc.yaml").write_text(render("dvc.yaml", catalogue=catalogue), encoding="utf-8")
+    (folder / ".gitignore").write_text(surroundings()[".gitignore"], encoding="utf-8")
+
+
+def _fetch(folder: Path) -> None:
+    """Run the stage `fetch`, so that what it brought can be told."""
+    from flows.stages import run_stage
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    for stage in ("code", "fetch"):
+        run_stage(folder, stage, limit_s=7200, say=say)
+
+
+def _commit(folder: Path) -> None:
+    known = subprocess.run(["git", "config", "user.name"], cwd=folder, capture_output=True).returncode == 0
+    who = [] if known else ["-c", "user.name=visionmill", "-c", "user.email=visionmill@localhost"]
+    _call(["git", "add", "."], folder)
+    _call(["git", *who, "commit", "-q", "-m", "visionmill new"], folder)
+
+
+def _is_inside_git(path: Path) -> bool:
+    above = next(folder for folder in path.parents if folder.is_dir())
+    asked = subprocess.run(["git", "rev-parse", "--is-inside-work-tree"], cwd=above, capture_output=True, text=True)
+    return asked.stdout.strip() == "true"
+
+
+def _call(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        text = (done.stderr or done.stdout).strip()
+        raise VisionmillError(f"{' '.join(command[-3:])} failed: {text}", where=folder, mend="visionmill doctor")

@@ -1,0 +1,80 @@
+"""What a run ends with: a table of artefacts, the gate's verdict with its reasons, and where to look next."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.stages import FAILED, SKIPPED, Outcome
+from tasks.base.files import read_json
+
+if TYPE_CHECKING:
+    from tasks.registry.registered import Registration
+
+HEAD = ("artefact", "AP", "AP50", "size", "latency")
+
+
+def table(root: Path, registered: Registration | None) -> str:
+    """Each artefact's AP, AP50, size and median latency, the gate, the version, the report, the UI."""
+    parts = [_align(rows(root))]
+    if registered:
+        aliases = f" ({', '.join(registered.aliases)})" if registered.aliases else ""
+        parts += [verdict(registered), f"registered: {registered.name} version {registered.version}{aliases}"]
+    parts += [f"report:     {path}" for path in _report(root)]
+    parts.append(f"runs:       cd {root} && mlflow ui")
+    return "\n" + "\n".join(parts)
+
+
+def rows(root: Path) -> list[list[str]]:
+    """One row an artefact, from `results/`; empty without results."""
+    measured = _read(root / "results/evaluate/metrics.json").get("artefacts", {})
+    timed = _read(root / "results/benchmark/benchmark.json").get("artefacts", {})
+    return [[name, _number(values.get("AP")), _number(values.get("AP50")),
+             _megabytes(timed.get(name, {}).get("bytes") or values.get("bytes")),
+             _milliseconds(timed.get(name, {}).get("median_ms"))] for name, values in measured.items()]
+
+
+def verdict(registered: Registration) -> str:
+    """`gate: passed` or `gate: refused`, and each rule with its reason."""
+    lines = [f"gate:       {'passed' if registered.gate.passed else 'refused'}"]
+    lines += [f"  {rule.verdict:14} {rule.name}: {rule.reason}" for rule in registered.gate.rules]
+    return "\n".join(lines)
+
+
+def failures(outcomes: list[Outcome]) -> str:
+    """What failed and why, and what was therefore skipped."""
+    lines = [f"\n{o.stage} failed:\n  {o.reason}" for o in outcomes if o.what == FAILED]
+    skipped = [o.stage for o in outcomes if o.what == SKIPPED]
+    return "\n".join([*lines, *([f"skipped: {', '.join(skipped)}"] if skipped else []),
+                      "what was finished is kept: `visionmill run` goes on from there"])
+
+
+def _report(root: Path) -> list[Path]:
+    return sorted((root / "results/report").glob("*.html"))[:1]
+
+
+def _align(body: list[list[str]]) -> str:
+    lines = [list(HEAD), *body]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
+    return "\n".join("  ".join(cell.ljust(width) if column == 0 else cell.rjust(width)
+                               for column, (cell, width) in enumerate(zip(line, widths, strict=True)))
+                     for line in lines)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        return read_json(path)
+    return {}
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
+
+
+def _megabytes(value: float | None) -> str:
+    return "n/a" if value is None else f"{value / 1e6:.2f} MB"
+
+
+def _milliseconds(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.1f} ms"

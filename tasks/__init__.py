@@ -1,0 +1,1 @@
+"""What a step of the line does: one file a stage, and the libraries that the stages share."""

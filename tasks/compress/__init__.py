@@ -1,0 +1,1 @@
+"""Pruning and quantisation: a smaller model that is proven equal enough."""

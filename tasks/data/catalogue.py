@@ -1,0 +1,168 @@
+"""The dataset catalogue, `conf/dataset/*.yaml`: licence, checksum, and the places a set is fetched from, in order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from pydantic import Field
+
+from tasks.base import presets
+from tasks.base.errors import DataError, UserError
+from tasks.base.files import CHUNK, digest_tree
+from tasks.base.params import Params, check
+from tasks.base.progress import Progress
+from tasks.data.archive import matches, unpack_zip
+from tasks.data.source import NAME as SOURCE_FILE
+from tasks.data.source import source_text
+from tasks.data.table import FULL_DISK
+
+MIRROR = "VISIONMILL_MIRROR"
+TIMEOUT_S = 30
+
+
+class Mirror(Params):
+    """A folder `datasets/<mirror>` below the one that the environment variable VISIONMILL_MIRROR names."""
+
+    mirror: str
+
+
+class Generator(Params):
+    """A set that is made from what an installed package carries."""
+
+    generator: str
+
+
+class Url(Params):
+    """A zip archive; `roots` are the folders in it where the set's files are, below its one top folder."""
+
+    url: str = Field(pattern="^https?://")
+    roots: list[str] = ["."]
+
+
+Place = Mirror | Generator | Url
+
+
+class Entry(Params):
+    """One catalogue entry. `digest` is SHA-256 over names and contents of `files`, None where none is known yet."""
+
+    title: str
+    licence: str
+    homepage: str
+    digest: str | None
+    files: list[str]
+    places: list[Place]
+    max_mib: int = 2048
+
+
+def read_entry(name: str) -> Entry:
+    """The catalogue entry called `name`.
+
+    Raises:
+        ParamsError: there is none, or it is not written as it must be.
+    """
+    return check(Entry, presets.load("dataset", name), f"conf/dataset/{name}.yaml")
+
+
+def obtain(name: str, entry: Entry, folder: Path) -> str:
+    """Fill the empty `folder` from the first place that has the set; return what that place was.
+
+    Raises:
+        UserError: no place has it; all that was tried is listed, with why each failed.
+    """
+    failures = []
+    for place in entry.places:
+        try:
+            _bring(place, entry, folder)
+            _verify(place, entry, folder)
+        except (OSError, DataError) as error:
+            if isinstance(error, OSError) and error.errno in FULL_DISK:
+                raise
+            failures.append(f"{_called(place)}: {error.what if isinstance(error, DataError) else error}")
+            _clear(folder)
+        else:
+            values = {"name": name, "title": entry.title, "licence": entry.licence, "homepage": entry.homepage}
+            (folder / SOURCE_FILE).write_text(source_text(values), encoding="utf-8")
+            return _called(place)
+    raise UserError(f"dataset {name!r} is not reachable; tried:\n    " + "\n    ".join(failures),
+                    where=f"conf/dataset/{name}.yaml",
+                    mend=f"set {MIRROR} to a folder that has datasets/{name}, or run it where the network is")
+
+
+def _bring(place: Place, entry: Entry, folder: Path) -> None:
+    if isinstance(place, Mirror):
+        _copy(_mirror() / place.mirror, folder, entry)
+    elif isinstance(place, Generator):
+        _generate(place.generator, folder)
+    else:
+        _download(place, folder, entry)
+
+
+def _mirror() -> Path:
+    named = os.environ.get(MIRROR)
+    if not named:
+        raise DataError(f"the environment variable {MIRROR} is not set")
+    return Path(named).resolve() / "datasets"
+
+
+def _copy(source: Path, folder: Path, entry: Entry) -> None:
+    if not source.is_dir():
+        raise DataError(f"no folder {source}")
+    for path in sorted(source.rglob("*")):
+        name = path.relative_to(source).as_posix()
+        if path.is_file() and matches(name, entry.files):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / name)
+
+
+def _generate(name: str, folder: Path) -> None:
+    if name != "digits":
+        raise DataError(f"there is no generator {name!r}")
+    from tasks.data.digits import generate
+
+    generate(folder)
+
+
+def _download(place: Url, folder: Path, entry: Entry) -> None:
+    archive = folder / ".download.zip"
+    try:
+        with urllib.request.urlopen(place.url, timeout=TIMEOUT_S) as answer, archive.open("wb") as file:
+            left = entry.max_mib << 20
+            progress = Progress(int(answer.headers.get("Content-Length") or left) // CHUNK + 1, "downloaded, MiB")
+            while chunk := answer.read(CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise DataError(f"the download is larger than {entry.max_mib} MiB")
+                file.write(chunk)
+                progress.step()
+    except urllib.error.URLError as error:
+        raise DataError(str(error.reason)) from None
+    unpack_zip(archive, folder, entry.files, place.roots, entry.max_mib << 20)
+    archive.unlink()
+
+
+def _verify(place: Place, entry: Entry, folder: Path) -> None:
+    if not any(folder.iterdir()):
+        raise DataError(f"none of the files is there: {', '.join(entry.files)}")
+    found = digest_tree(folder)
+    if entry.digest in (found, None):
+        return
+    if not isinstance(place, Generator):
+        raise DataError(f"wrong checksum {found}, expected {entry.digest}")
+    # a JPEG's bytes depend on the library that wrote it
+    print("made with other versions of Pillow, NumPy or scikit-learn than the catalogue's checksum: "
+          "pictures may differ a little")
+
+
+def _called(place: Place) -> str:
+    if isinstance(place, Mirror):
+        return f"mirror ${MIRROR}/datasets/{place.mirror}"
+    return f"generator {place.generator}" if isinstance(place, Generator) else f"download {place.url}"
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

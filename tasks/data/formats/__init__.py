@@ -1,0 +1,1 @@
+"""Annotation formats: what each looks like in a folder, and how it is read."""

@@ -1,0 +1,129 @@
+"""Pascal VOC: one XML file a picture, given splits in `ImageSets/Main`.
+
+VOC's own description counts pixels from 1 and includes the last one. Tools that write VOC files mostly do not: the
+100 pictures of `voc100_formats` are published in VOC and in COCO form, and there `x = xmin`, `w = xmax - xmin`.
+`corners` (default) reads that convention, so that both forms give one table; `inclusive` reads the description's,
+`x = xmin - 1`, `w = xmax - xmin + 1`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+from xml.etree.ElementTree import Element, ParseError
+
+import defusedxml.ElementTree as SafeXml
+from defusedxml.common import DefusedXmlException
+
+from tasks.base.errors import DataError
+from tasks.data.formats.index import FolderIndex
+from tasks.data.formats.record import Box, Note, Picture, Source, number, safe_name, split_in_name
+from tasks.data.table import SPLITS
+
+Pixels = Literal["corners", "inclusive"]
+MAX_BYTES = 64 << 20
+LOOKED_AT = 20
+ROOT_TAG = re.compile(rb"<annotation[\s>]")
+
+
+def find(index: FolderIndex) -> list[Source]:
+    """Folders whose XML files are VOC annotations."""
+    folders: dict[PurePosixPath, list[str]] = {}
+    for file in index.with_suffix(".xml"):
+        folders.setdefault(PurePosixPath(file).parent, []).append(file)
+    return [Source("voc", index.root / folder, split_in_name(folder))
+            for folder, files in folders.items() if any(_is_annotation(index.root / file) for file in files[:LOOKED_AT])]
+
+
+def read(index: FolderIndex, source: Source, notes: list[Note], labels: set[str],
+         pixels: Pixels = "corners") -> Iterator[Picture]:
+    """The pictures of one folder of XML files, sorted by the files' names; `labels` takes the classes seen.
+
+    Raises:
+        DataError: an XML file is malformed, hostile (entities), or names a picture outside the folder.
+    """
+    given = _given_splits(index.root, source.path.parent / "ImageSets" / "Main", notes)
+    for here in _inside(index, source.path):
+        path = index.root / here
+        split = given.pop(path.stem, source.split)
+        root = _parse(path, here)
+        named = safe_name(root.findtext("filename") or path.stem, here)
+        near = PurePosixPath(here).parent
+        file = index.find(named, near, split, here) or index.find(path.stem, near, split, here)
+        if file is None:
+            notes.append(Note("missing_picture", here, "filename", f"there is no picture {named!r}"))
+            continue
+        boxes = [_box(item, f"{here}#{row}", pixels) for row, item in enumerate(root.iter("object"))]
+        labels.update(box.label for box in boxes if box.label)
+        yield Picture(file, split, _declared(root), here, boxes)
+    for stem, split in sorted(given.items()):
+        yield from _listed_only(index, source, stem, split, notes)
+
+
+def _listed_only(index: FolderIndex, source: Source, stem: str, split: str, notes: list[Note]) -> Iterator[Picture]:
+    # ImageSets lists a picture that has no XML file
+    listed = f"{source.path.parent.relative_to(index.root).as_posix()}/ImageSets/Main/{split}.txt".removeprefix("./")
+    name = safe_name(stem, listed)
+    file = index.find(name, PurePosixPath(listed).parent, split, listed)
+    detail = f"{name!r} is listed and has no annotation" + ("" if file else ", nor is there such a picture")
+    notes.append(Note("unannotated" if file else "dangling", listed, stem, detail, file))
+    if file:
+        yield Picture(file, split, None, listed)
+
+
+def _inside(index: FolderIndex, folder: Path) -> list[str]:
+    return [file for file in index.with_suffix(".xml") if (index.root / file).parent == folder]
+
+
+def _is_annotation(path: Path) -> bool:
+    with path.open("rb") as file:
+        return ROOT_TAG.search(file.read(65536)) is not None
+
+
+def _parse(path: Path, here: str) -> Element:
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(f"annotation has more than {MAX_BYTES >> 20} MiB", where=here, mend="one file a picture")
+    try:
+        root = SafeXml.parse(path, forbid_dtd=True).getroot()
+    except DefusedXmlException as error:
+        reason = type(error).__name__.replace("Forbidden", "")
+        raise DataError(f"refused XML with a document type or entities ({reason})", where=here,
+                        mend="remove the <!DOCTYPE …> and what it declares") from None
+    except (ParseError, ValueError, LookupError) as error:
+        raise DataError(f"not XML: {error}", where=here, mend="mend or remove that file") from None
+    if root is None or root.tag != "annotation":
+        raise DataError("not a Pascal VOC annotation", where=here, mend="move that file elsewhere")
+    return root
+
+
+def _declared(root: Element) -> tuple[float, float] | None:
+    if root.find("size") is None:
+        return None
+    return number(root.findtext("size/width")), number(root.findtext("size/height"))
+
+
+def _box(item: Element, row: str, pixels: Pixels) -> Box:
+    left, top, right, bottom = (number(item.findtext(f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
+    if pixels == "inclusive":
+        left, top = left - 1, top - 1
+    difficult = (item.findtext("difficult") or "0").strip() == "1"
+    return Box((item.findtext("name") or "").strip(), left, top, right - left, bottom - top, row, difficult=difficult)
+
+
+def _given_splits(root: Path, folder: Path, notes: list[Note]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for split in SPLITS:
+        path = folder / f"{split}.txt"
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else ():
+            stem = _stem(line)
+            if stem and given.setdefault(stem, split) != split:
+                here = path.relative_to(root).as_posix()
+                notes.append(Note("leaked", here, stem, f"{stem!r} is listed under {given[stem]} too"))
+    return given
+
+
+def _stem(line: Any) -> str:
+    # a class's own list has a second column, 1 or -1
+    return re.sub(r"\s+-?[01]$", "", line.strip())

@@ -1,0 +1,112 @@
+"""FCOS (arXiv:1904.01355) on a timm backbone with torchvision's feature pyramid."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import FeaturePyramidNetwork, generalized_box_iou_loss, sigmoid_focal_loss
+
+from tasks.models.assign import assign, centreness, grid
+from tasks.models.backbone import Backbone
+from tasks.models.head import FCOSHead
+from tasks.models.preset import DetectorPreset
+
+# mean and standard deviation of the pictures that the ImageNet weights were trained on, of pixels in 0..1
+NORMALISATION = {
+    "efficientnet_lite0": ((0.498, 0.498, 0.498), (0.502, 0.502, 0.502)),
+    "resnet18": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+
+class Target(NamedTuple):
+    """What a picture shows: boxes float32 [G, 4] xyxy in input pixels, labels int64 [G]."""
+
+    boxes: Tensor
+    labels: Tensor
+
+
+class FCOS(nn.Module):
+    """A detector of fixed input shape; normalisation and decoding are part of it.
+
+    Args:
+        preset: the parts and their sizes.
+        classes: number of classes K, at least 1.
+        height, width: input shape in pixels, multiples of 16.
+    """
+
+    def __init__(self, preset: DetectorPreset, classes: int, height: int, width: int) -> None:
+        super().__init__()
+        self.backbone = Backbone(preset.backbone)
+        mean, std = (torch.tensor(x).reshape(1, 3, 1, 1) for x in NORMALISATION[preset.backbone])
+        self.fpn = FeaturePyramidNetwork(self.backbone.channels, preset.fpn_channels)
+        extra = preset.levels - 3
+        self.extra = nn.ModuleList(
+            nn.Conv2d(preset.fpn_channels, preset.fpn_channels, 3, stride=2, padding=1) for _ in range(extra))
+        self.head = FCOSHead(preset.fpn_channels, classes, preset.head_convs, preset.head_norm, preset.levels)
+        centres, steps = grid(height, width, [8 * 2**i for i in range(preset.levels)])
+        for name, value in {"mean": mean, "std": std, "centres": centres, "steps": steps}.items():
+            self.register_buffer(name, value, persistent=False)
+
+    def _levels(self, images: Tensor) -> list[Tensor]:
+        pixels = (images.float() / 255 - self.mean) / self.std
+        if not torch.onnx.is_in_onnx_export():
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        features = self.backbone(pixels)
+        levels = list(self.fpn(OrderedDict((str(i), x) for i, x in enumerate(features))).values())
+        for conv in self.extra:
+            levels.append(conv(functional.relu(levels[-1])))
+        return levels
+
+    def _boxes(self, distances: Tensor) -> Tensor:
+        pixels = distances * self.steps[:, None]
+        return torch.cat([self.centres - pixels[..., :2], self.centres + pixels[..., 2:]], dim=-1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Raw candidates of pictures uint8 [N, 3, H, W] (RGB).
+
+        Returns:
+            boxes float32 [N, A, 4] xyxy in input pixels, and scores float32 [N, A, K] in 0..1: the geometric mean of
+            class probability and centre-ness.
+        """
+        logits, distances, centre = self.head(self._levels(images))
+        scores = (logits.float().sigmoid() * centre.float().sigmoid().unsqueeze(-1)).sqrt()
+        return self._boxes(distances), scores
+
+    def loss(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
+        """The three losses of the paper, each divided by what answers for a box.
+
+        Args:
+            images: uint8 [N, 3, H, W], RGB.
+            targets: N of them.
+        """
+        logits, distances, centre = self.head(self._levels(images))
+        logits, centre = logits.float(), centre.float()
+        matched = [assign(self.centres, self.steps, t.boxes) for t in targets]
+        found = torch.stack(matched) >= 0
+        wanted = torch.zeros_like(logits)
+        pictures, cells = found.nonzero(as_tuple=True)
+        pairs = [(t.boxes[m[m >= 0]], t.labels[m[m >= 0]]) for t, m in zip(targets, matched, strict=True)]
+        boxes, labels = torch.cat([b for b, _ in pairs]), torch.cat([k for _, k in pairs])
+        wanted[pictures, cells, labels] = 1.0
+        sides = torch.cat([self.centres[cells] - boxes[:, :2], boxes[:, 2:] - self.centres[cells]], dim=1)
+        central = centreness(sides)
+        guessed = self._boxes(distances)[found]
+        overlap = generalized_box_iou_loss(guessed, boxes)
+        import os
+        quality = central if os.environ.get("VM_Q") != "iou" else iou_of(guessed.detach(), boxes)
+        return {
+            "classification": sigmoid_focal_loss(logits, wanted, reduction="sum") / max(1, len(cells)),
+            "box": (overlap * central).sum() / central.sum().clamp(min=1e-6),
+            "centre": functional.binary_cross_entropy_with_logits(centre[found], quality, reduction="sum")
+            / max(1, len(cells)),
+        }
+
+
+def iou_of(a: Tensor, b: Tensor) -> Tensor:
+    """Overlap of paired boxes [n, 4] xyxy, in 0..1."""
+    inner = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0).prod(1)
+    return inner / ((a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - inner).clamp(min=1e-6)

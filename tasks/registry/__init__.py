@@ -1,0 +1,1 @@
+"""MLflow runs, lineage, gates and registered versions; the one room that imports mlflow, and only inside functions."""

@@ -1,0 +1,134 @@
+"""What a finished line left in its workspace, read for registration and for the gate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.base.errors import UserError
+from tasks.base.files import digest_file, digest_tree, digest_value, read_json
+from tasks.base.params import read_yaml
+from tasks.registry import lineage, restore
+from tasks.registry.gate import BASELINE, Champion, Evidence
+
+FILES = ("dvc.lock", "dvc.yaml", "params.yaml")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The outputs of one line.
+
+    Attributes:
+        line: key that its runs share.
+        evaluation, benchmark: the JSON of results/.
+        exports: target → export.json.
+        records: runs/*.json.
+        code: `lineage.code_state`.
+    """
+
+    workspace: Path
+    line: str
+    evaluation: Mapping[str, Any]
+    benchmark: Mapping[str, Any]
+    exports: Mapping[str, Any]
+    records: list[dict[str, Any]]
+    code: Mapping[str, Any]
+
+    def evidence(self, champion: Champion | None) -> Evidence:
+        return Evidence(self.evaluation, self.benchmark, self.exports, self.code["uncommitted"], champion)
+
+    def key(self) -> str:
+        """Digest of models, exported files and accuracy: equal outputs are one version. Times do not count."""
+        folders = ("models", "exports", "results/evaluate")
+        return digest_value({name: digest_tree(self.workspace / name) for name in folders})
+
+    def numbers(self, artefact: str) -> dict[str, float | None]:
+        """AP, AP50 (0..1), bytes, median_ms and speedup of one artefact; None where it was not measured."""
+        accuracy = self.evaluation["artefacts"].get(artefact, {})
+        times = self.benchmark.get("artefacts", {})
+        own, base = times.get(artefact, {}).get("median_ms"), times.get(BASELINE, {}).get("median_ms")
+        size = accuracy.get("bytes") or times.get(artefact, {}).get("bytes")
+        return {"AP": accuracy.get("AP"), "AP50": accuracy.get("AP50"), "bytes": size, "median_ms": own,
+                "speedup": base / own if own and base else None}
+
+    def file(self, artefact: str) -> Path:
+        """The ONNX file of an exported artefact.
+
+        Raises:
+            UserError: it is not there.
+        """
+        kind, _, target = artefact.partition("/")
+        found = self.workspace / "exports" / target / f"{kind}.onnx"
+        if not found.is_file():
+            raise UserError(f"the file of {artefact} is missing", where=found, mend=f"dvc repro export@{target}")
+        return found
+
+
+def read_outputs(workspace: Path) -> Outputs:
+    """Read a finished line.
+
+    Raises:
+        UserError: a result is missing or unreadable, or params.yaml was edited after the results were made.
+    """
+    edited = edited_params(workspace)
+    if edited:
+        raise UserError(f"params.yaml was edited after this line was made: {', '.join(edited)}",
+                        where=workspace / "params.yaml", mend="dvc repro, then visionmill register")
+    evaluation = _result(workspace / "results/evaluate/metrics.json")
+    benchmark = _result(workspace / "results/benchmark/benchmark.json")
+    exports = {file.parent.name: _result(file) for file in sorted((workspace / "exports").glob("*/export.json"))}
+    line = _result(workspace / "models/pruned/model.json")["line"]
+    return Outputs(workspace, line, evaluation, benchmark, exports, restore.read_records(workspace),
+                   lineage.code_state(workspace))
+
+
+def edited_params(workspace: Path) -> list[str]:
+    """Names of the values in params.yaml that differ from those that dvc.lock says the outputs were made with."""
+    lock = workspace / "dvc.lock"
+    stages = (read_yaml(lock) or {}).get("stages", {}) if lock.is_file() else {}
+    now = read_yaml(workspace / "params.yaml") or {}
+    used = {name: value for stage in stages.values() for name, value in stage.get("params", {}).get(
+        "params.yaml", {}).items()}
+    return sorted(name for name, value in used.items() if _at(now, name) != value)
+
+
+def version_tags(outputs: Outputs, artefact: str, parent: str) -> dict[str, str]:
+    """Lineage and numbers of a version, as tags."""
+    hashes = lineage.dvc_hashes(outputs.workspace)
+    code = outputs.code
+    dirty = code["uncommitted"]
+    tags = {
+        "line": outputs.line, "key": outputs.key(), "parent_run": parent, "artefact": artefact,
+        "git_commit": code["commit"] or "none", "package_commit": code["package_commit"] or "none",
+        "version": code["package_version"],
+        "uncommitted": "no repository" if dirty is None else ", ".join(dirty)[:1000] or "no",
+        "data_hash": hashes.get("data/split") or "unknown", "test_hash": str(outputs.evaluation["test_hash"]),
+        "test_images": str(outputs.evaluation.get("images", "unknown")),
+        **{name: digest_file(outputs.workspace / name) for name in FILES if (outputs.workspace / name).is_file()},
+        **{f"run.{record['stage']}": str(record["run_id"]) for record in outputs.records},
+    }
+    return {f"visionmill.{name}": value for name, value in tags.items()} | number_tags(outputs, artefact)
+
+
+def number_tags(outputs: Outputs, artefact: str) -> dict[str, str]:
+    """What was measured of the judged artefact, as tags."""
+    return {f"visionmill.{name}": f"{value:.6g}" if name != "bytes" else str(int(value))
+            for name, value in outputs.numbers(artefact).items() if value is not None}
+
+
+def _result(file: Path) -> Any:
+    try:
+        return read_json(file)
+    except FileNotFoundError:
+        raise UserError(f"nothing to register: {file.name} is missing", where=file, mend="dvc repro") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file.name} is not JSON: {error}", where=file, mend="delete it, then dvc repro") from None
+
+
+def _at(values: Any, name: str) -> Any:
+    for key in name.split("."):
+        values = values.get(key) if isinstance(values, dict) else None
+    return values

@@ -1,0 +1,168 @@
+"""From the outputs of a finished line to a registered version, judged by the gate. Not a DVC stage: it talks to a
+store, and what it does is not a function of files alone."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tasks.base.files import write_atomic, write_json
+from tasks.base.params import Params as BaseParams
+from tasks.base.params import load
+from tasks.registry import package, restore, runs, store, versions
+from tasks.registry.describe import describe
+from tasks.registry.gate import Champion, GateReport, judge, load_gate
+from tasks.registry.outputs import Outputs, number_tags, read_outputs, version_tags
+from tasks.registry.registered import Registration, is_registered, remember
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = ["Params", "Registration", "is_registered", "register"]
+
+
+class Params(BaseParams):
+    """Section `register` of params.yaml.
+
+    Attributes:
+        gate: a file of conf/gate/.
+        policy: auto: a version that passes the gate becomes champion; manual: a person moves the alias in MLflow.
+        name: the registered model's name; the workspace's folder when it is left out.
+    """
+
+    gate: str = "default"
+    policy: Literal["auto", "manual"] = "manual"
+    name: str | None = None
+
+
+def register(workspace: Path = Path()) -> Registration:
+    """Register what lies in the workspace, judge it, and move the aliases that the policy allows.
+
+    The same outputs are one version: registering them again judges that version again and makes no other.
+
+    Raises:
+        UserError: results are missing or older than params.yaml, the gate's file is wrong, the store is away.
+    """
+    params = load(Params, "register", workspace / "params.yaml")
+    gate = load_gate(params.gate, workspace)
+    outputs = read_outputs(workspace)
+    with store.file_lock(workspace / store.STATE / "register.lock"), versions.global_uri(workspace):
+        mlflow = store.client(workspace)
+        name = store.workspace_name(workspace)
+        known = _known(mlflow, name, outputs.key())
+        report = judge(gate, outputs.evidence(_opponent(mlflow, name, known)), params.gate)
+        parent = _ensure_runs(mlflow, outputs)
+        version = known or _create(mlflow, name, outputs, report, parent)
+        _annotate(mlflow, version, outputs, report, parent)
+        moved = _move_aliases(mlflow, version, report, params.policy)
+        registration = _registration(mlflow, version, report, parent, known is None, moved)
+        remember(registration, workspace)
+    return registration
+
+
+def _known(mlflow: MlflowClient, name: str, key: str) -> Any | None:
+    found = mlflow.search_model_versions(f"name = '{name}' and tags.`visionmill.key` = '{key}'", max_results=1)
+    return mlflow.get_model_version(name, found[0].version) if found else None
+
+
+def _opponent(mlflow: MlflowClient, name: str, known: Any | None) -> Champion | None:
+    """The champion; where the version itself holds that alias, the one before it."""
+    for alias in ("champion", "previous"):
+        held = versions.by_alias(mlflow, name, alias)
+        if held and (known is None or held.version != known.version):
+            tags = held.tags
+            accuracy = {key: float(tags[f"visionmill.{key}"]) if f"visionmill.{key}" in tags else None
+                        for key in ("AP", "AP50")}
+            return Champion(str(held.version), tags.get("visionmill.test_hash", "unknown"), accuracy["AP"],
+                            accuracy["AP50"], int(tags.get("visionmill.bytes", 0)) or None)
+    return None
+
+
+def _ensure_runs(mlflow: MlflowClient, outputs: Outputs) -> str:
+    """Bring every run of the line into the store, under one parent; returns the parent's id."""
+    children = []
+    for record in outputs.records:
+        run_id, again = restore.ensure_run(mlflow, record, outputs.workspace)
+        if again:
+            runs.warn(f"the run of {record['stage']} is not in this MLflow store: logged again from its record")
+        record["run_id"] = run_id
+        children.append(run_id)
+    parent = restore.line_run(mlflow, outputs.line, children, outputs.workspace)
+    now = int(time.time() * 1000)
+    numbers = {(runs.clean(f"{artefact}/{key}"), 0): (float(value), now) for artefact in outputs.evaluation["artefacts"]
+               for key, value in outputs.numbers(artefact).items() if value is not None}
+    runs.log_metrics(mlflow, parent, numbers)
+    return parent
+
+
+def _create(mlflow: MlflowClient, name: str, outputs: Outputs, report: GateReport, parent: str) -> Any:
+    """A new version: the model is built, uploaded and only then registered."""
+    from mlflow.entities import LoggedModelStatus
+
+    tags = version_tags(outputs, report.artefact, parent)
+    model = mlflow.create_logged_model(store.experiment(mlflow, outputs.workspace), name=name, source_run_id=parent,
+                                       tags=tags, model_type="detector")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            package.build_model(outputs, report.artefact, Path(folder) / "model", model.model_id, parent)
+            mlflow.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
+    except BaseException:
+        mlflow.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
+        raise
+    mlflow.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    _ensure_name(mlflow, name)
+    return mlflow.create_model_version(name, f"models:/{model.model_id}", parent, tags=tags, model_id=model.model_id)
+
+
+def _ensure_name(mlflow: MlflowClient, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        mlflow.get_registered_model(name)
+    except MlflowException:
+        mlflow.create_registered_model(name, description="Made by visionmill; `champion` is the one to deploy.")
+
+
+def _annotate(mlflow: MlflowClient, version: Any, outputs: Outputs, report: GateReport, parent: str) -> None:
+    """Put the verdict, the numbers and the description on the version, and the files beside the line's run."""
+    failed = [rule.name for rule in report.rules if rule.verdict == "fail"]
+    tags = {"visionmill.gate": "passed" if report.passed else f"refused: {', '.join(failed)}"[:1000],
+            "visionmill.gate_preset": report.gate, "visionmill.gate_hash": report.to_dict()["config_hash"]}
+    if version.tags.get("visionmill.artefact") == report.artefact:
+        tags |= number_tags(outputs, report.artefact)
+    for key, value in tags.items():
+        mlflow.set_model_version_tag(version.name, version.version, key, value)
+    mlflow.update_model_version(version.name, version.version, describe(outputs, report, version))
+    with tempfile.TemporaryDirectory() as folder:
+        write_json(Path(folder) / "gate.json", report.to_dict())
+        write_atomic(Path(folder) / "gate.md", report.to_markdown())
+        package.add_lineage(outputs, Path(folder))
+        mlflow.log_artifacts(parent, folder, f"version-{version.version}")
+
+
+def _move_aliases(mlflow: MlflowClient, version: Any, report: GateReport, policy: str) -> str:
+    """Move the aliases; returns what happened, in one sentence."""
+    name, number = version.name, str(version.version)
+    mlflow.set_registered_model_alias(name, "candidate", number)
+    held = versions.by_alias(mlflow, name, "champion")
+    if held and str(held.version) == number:
+        return "it is the champion already" + ("" if report.passed else ", though the gate would refuse it now")
+    if not report.passed:
+        return "the gate refuses it, so it stays a candidate"
+    if policy == "manual":
+        return "the gate passes it; policy `manual`: move the alias `champion` in the MLflow UI to promote it"
+    if held:
+        mlflow.set_registered_model_alias(name, "previous", str(held.version))
+    mlflow.set_registered_model_alias(name, "champion", number)
+    return f"the gate passes it: champion{f', version {held.version} is `previous`' if held else ''}"
+
+
+def _registration(mlflow: MlflowClient, version: Any, report: GateReport, parent: str, new: bool,
+                  moved: str) -> Registration:
+    aliases = sorted(mlflow.get_model_version(version.name, version.version).aliases)
+    number = str(version.version)
+    was = "" if new else "these outputs are registered already, judged again; "
+    return Registration(version.name, number, aliases, report, parent, f"models:/{version.name}/{number}", new,
+                        f"version {number}: {was}{moved}")

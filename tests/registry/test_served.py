@@ -1,0 +1,167 @@
+"""The registered model answers pictures with boxes, as `tasks.runtime` does, in process and over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tasks.registry.versions import global_uri, resolve_model
+from tasks.runtime.detector import open_detector
+
+from .cases import tiny_onnx
+
+
+def scene(width: int = 61, height: int = 47, seed: int = 0) -> np.ndarray:
+    """Blocks of colour, so that neighbouring boxes of one class overlap and the best must be kept."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.NEAREST))
+
+
+def coded(picture: np.ndarray, form: str = "PNG", **options: Any) -> str:
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, form, **options)
+    return base64.b64encode(content.getvalue()).decode()
+
+
+@pytest.fixture(scope="module")
+def loaded(registered: Path) -> Any:
+    import mlflow
+
+    with global_uri(registered):
+        return mlflow.pyfunc.load_model("models:/cells@champion")
+
+
+@pytest.mark.parametrize("size", [(61, 47), (32, 32), (20, 90), (300, 7), (1, 1)])
+@pytest.mark.parametrize("threshold", [0.05, 0.5, 0.99])
+def test_answer_equals_the_runtime(loaded: Any, registered: Path, size: tuple[int, int], threshold: float) -> None:
+    pictures = [scene(*size, seed=seed) for seed in range(3)]
+    detector = open_detector(resolve_model("models:/cells@champion", workspace=registered), threads=1)
+    expected = detector.predict(pictures, score_threshold=threshold, max_detections=9)
+    frame = pd.DataFrame({"image": [coded(picture) for picture in pictures]})
+    answer = loaded.predict(frame, params={"score_threshold": threshold, "max_detections": 9})
+    for row, found in zip(answer.to_dict("records"), expected, strict=True):
+        assert row["boxes"] == found.boxes.tolist() and row["scores"] == found.scores.tolist()
+        assert row["classes"] == [detector.classes[i] for i in found.class_ids]
+
+
+def test_thresholds_of_the_file_hold_when_none_is_asked(loaded: Any) -> None:
+    answer = loaded.predict(pd.DataFrame({"image": [coded(scene())]}))
+    assert len(answer.scores[0]) and min(answer.scores[0]) > 0.6
+    fewer = loaded.predict(pd.DataFrame({"image": [coded(scene())]}), params={"score_threshold": 0.9})
+    assert len(fewer.scores[0]) < len(answer.scores[0])
+
+
+def test_rotated_by_exif_and_grey_and_transparent(loaded: Any) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = np.rot90(scene(), k=-1)
+    rows = [coded(scene(), "PNG", exif=exif.tobytes()), coded(upright), coded(scene()[..., 0]),
+            coded(np.dstack([scene(), np.full((47, 61), 9, np.uint8)]))]
+    answer = loaded.predict(pd.DataFrame({"image": rows}), params={"score_threshold": 0.5})
+    assert answer.boxes[0] == answer.boxes[1] and len(answer) == 4
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("not base64!", "image 1 is not base64"), (base64.b64encode(b"hello").decode(), "image 1 is not a picture"),
+    ("", "image 1 is not a picture"), (coded(scene(200, 200))[:400], "image 1 is not a picture")])
+def test_bad_pictures(loaded: Any, text: str, message: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with pytest.raises(MlflowException, match=message) as caught:
+        loaded.predict(pd.DataFrame({"image": [coded(scene()), text]}))
+    assert caught.value.get_http_status_code() == 400
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_bomb_and_too_many(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.exceptions import MlflowException
+
+    bomb = coded(np.zeros((11000, 11000), dtype=np.uint8), compress_level=1)
+    for rows, message in (([bomb], "too many"), (["x"] * 300, "300 pictures in one request")):
+        with pytest.raises(MlflowException, match=message) as caught:
+            loaded.predict(pd.DataFrame({"image": rows}))
+        assert caught.value.get_http_status_code() == 400
+
+
+def test_files_hold_no_pickle_and_no_path_of_this_machine(registered: Path) -> None:
+    folder = resolve_model("models:/cells/1", "all", registered)
+    names = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    assert {"served.py", "MLmodel", "artifacts/pruned.onnx", "input_example.json", "trained/model.json",
+            "pruned/model.safetensors", "lineage/params.yaml", "report/index.html"} <= names
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pt", ".pth"))]
+    told = (folder / "MLmodel").read_text()
+    assert str(Path(__file__).parents[2]) not in told and str(registered) not in told
+    needs = (folder / "requirements.txt").read_text().split()
+    assert [line.split("==")[0] for line in needs] == ["mlflow", "numpy", "pillow", "onnxruntime", "pandas"]
+
+
+def test_thresholds_in_every_form(tmp_path: Path) -> None:
+    from tasks.registry.served import thresholds_of
+
+    for stated, expected in ((None, [0.05, 0.05]), (0.3, [0.3, 0.3]), ([0.1, 0.2], [0.1, 0.2]),
+                             ({"square": 0.7}, [0.05, 0.7])):
+        assert thresholds_of(stated, ["round", "square"]).tolist() == pytest.approx(expected)
+    tiny_onnx(tmp_path / "x.onnx", thresholds=0.4)
+
+
+def test_server_answers(registered: Path) -> None:
+    """What a user does: `mlflow models serve`, then a picture by HTTP."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/cells@champion", "--env-manager", "local",
+         "--host", "127.0.0.1", "--port", str(port)], cwd=registered, env={**os.environ, "PATH": path},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_up(server, f"{url}/ping")
+        picture = coded(scene())
+        answer = ask(url, {"inputs": {"image": [picture]}, "params": {"score_threshold": 0.5}})
+        row = answer["predictions"][0]
+        assert row["boxes"] and len(row["boxes"]) == len(row["scores"]) and set(row["classes"]) <= {"round", "square"}
+        assert ask(url, {"dataframe_split": {"columns": ["image"], "data": [[picture], [picture]]}})["predictions"]
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            ask(url, {"inputs": {"image": ["rubbish!"]}})
+        assert caught.value.code == 400 and "image 0 is not base64" in caught.value.read().decode()
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def wait_until_up(server: subprocess.Popen[bytes], url: str) -> None:
+    end = time.monotonic() + 90
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            assert server.stderr is not None
+            pytest.fail(f"the server ended: {server.stderr.read().decode()[-2000:]}")
+        try:
+            urllib.request.urlopen(url, timeout=2)
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail("the server did not answer within 90 s")
+
+
+def ask(url: str, content: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(f"{url}/invocations", json.dumps(content).encode(),
+                                     {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read())

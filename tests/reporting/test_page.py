@@ -1,0 +1,181 @@
+"""The page as text: complete, escaped, self-contained, and honest about what is missing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tasks import report
+from tasks.base.files import write_json
+from tasks.data.table import write_dataset
+from tasks.metrics.detections import SCHEMA, read_detections, write_detections
+
+from .workspace import Workspace, make
+
+SECTIONS = {
+    "summary": "Summary",
+    "artefacts": "Artefacts",
+    "comparison": "Before and after compression",
+    "classes": "Classes",
+    "precision-recall": "Precision and recall",
+    "confusion": "Confusion between classes",
+    "mistakes": "Worst mistakes",
+    "training": "Training",
+    "pruning": "Pruning",
+    "data": "Data",
+    "findings": "Validation findings",
+    "samples": "Samples",
+}
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(2)>',
+    "🩸 blóð",
+    "a & b",
+    "\u202eevil\u0000",
+    "'+alert(3)+'",
+    "x" * 300,
+    "]]></svg>",
+]
+
+
+def build(workspace: Workspace, **params: object) -> str:
+    report.run(
+        report.Params.model_validate({"samples": 2, "mistakes": 6, "comparisons": 2, **params}), **workspace.paths
+    )
+    return workspace.page
+
+
+def section(page: str, name: str) -> str:
+    return page[page.index(f'<section id="{name}"') :].split("</section>")[0]
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build(make(tmp_path_factory.mktemp("cells"), ["Platelets", "RBC", "WBC"]))
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_section_is_there_and_in_the_contents(cells: str, name: str) -> None:
+    assert f'<h2 id="{name}-title">{SECTIONS[name]}</h2>' in cells
+    assert f'<a href="#{name}">' in cells
+
+
+def test_needs_nothing_from_outside(cells: str) -> None:
+    assert not re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", re.sub(r"base64,[A-Za-z0-9+/=]+", "", cells))
+    assert all(source.startswith("data:image/jpeg") for source in re.findall(r'\bsrc="([^"]*)"', cells))
+    assert set(re.findall(r'\bhref="([^#"]*)"', cells)) <= {"", "data:,"}
+
+
+def test_has_no_broken_number(cells: str) -> None:
+    shown = re.sub(r"base64,[A-Za-z0-9+/=]+|<script>.*?</script>|<style>.*?</style>", "", cells, flags=re.S)
+    assert not re.findall(r"\bnan\b|NaN|\binf\b|\bNone\b|undefined", shown)
+
+
+def test_table_has_all_artefacts_in_order(cells: str) -> None:
+    rows = re.findall(r'<th scope="row" data-value="([^"]*)"', section(cells, "artefacts"))
+    assert rows == [
+        "trained/torch",
+        "pruned/torch",
+        "trained/cpu-fp32",
+        "pruned/cpu-fp32",
+        "trained/cpu-int8",
+        "pruned/cpu-int8",
+    ]
+    assert "8.6×" in section(cells, "artefacts")
+    assert "13.4 MB" in section(cells, "artefacts")
+
+
+def test_findings_are_counted_by_kind(cells: str) -> None:
+    text = section(cells, "findings")
+    assert "overhang (2)" in text
+    assert "degenerate (1)" in text
+    assert "a.xml #3: the box is 0 px wide" in text
+
+
+def test_pruning_shows_kept_share_and_layers(cells: str) -> None:
+    text = section(cells, "pruning")
+    assert "28 % kept" in text
+    assert "backbone.block1.conv\nbefore: 96" in text
+
+
+def test_names_from_the_data_are_text(tmp_path: Path) -> None:
+    page = build(make(tmp_path, HOSTILE))
+    assert page.count("<script>") == 1
+    assert "<img src=x" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "🩸 blóð" in page
+    assert "\u202e" not in page
+    assert "\u0000" not in page
+
+
+def test_class_without_labels_is_na(tmp_path: Path) -> None:
+    page = build(make(tmp_path, ["seen", "never"], unseen=(1,)))
+    row = section(page, "classes").split('data-value="never"')[1].split("</tr>")[0]
+    assert row.count('class="na"') == 5
+    assert "so no curve: never." in section(page, "precision-recall")
+
+
+def test_no_detection_is_said(tmp_path: Path) -> None:
+    workspace = make(tmp_path, ["a", "b"])
+    for file in (workspace.paths["evaluation"] / "detections").iterdir():
+        assert read_detections(file).num_rows
+        write_detections(file, pa.table({f.name: pa.array([], f.type) for f in SCHEMA}, schema=SCHEMA))
+    page = build(workspace)
+    assert "detects nothing that could be compared" in section(page, "precision-recall")
+    assert "Missed" in section(page, "mistakes")
+
+
+@pytest.mark.parametrize(
+    ("gone", "name", "said"),
+    [
+        ("trained/history.json", "training", "Best of pruned"),
+        ("valid/findings.json", "findings", "Validation left no list of findings."),
+        ("evaluation/metrics.json", "precision-recall", "There are no detections to draw."),
+        ("benchmark/benchmark.json", "artefacts", "Nothing was timed"),
+        ("pruned/model.safetensors", "pruning", "The weights could not be read"),
+    ],
+)
+def test_what_is_missing_is_said(tmp_path: Path, gone: str, name: str, said: str) -> None:
+    workspace = make(tmp_path, ["a", "b"])
+    place, file = gone.split("/")
+    (workspace.paths[place] / file).unlink()
+    assert said in section(build(workspace), name)
+
+
+def test_no_findings_is_good_news(tmp_path: Path) -> None:
+    workspace = make(tmp_path, ["a"])
+    write_json(workspace.paths["valid"] / "findings.json", {"findings": []})
+    assert "Validation found nothing wrong." in section(build(workspace), "findings")
+
+
+def test_unreadable_picture_is_said(tmp_path: Path) -> None:
+    workspace = make(tmp_path, ["a"])
+    for file in workspace.paths["raw"].iterdir():
+        file.write_bytes(b"no picture")
+    assert "could not be read" in section(build(workspace), "samples")
+
+
+def test_nothing_asked_for_is_said(tmp_path: Path) -> None:
+    page = build(make(tmp_path, ["a"]), samples=0, mistakes=0, comparisons=0)
+    assert "<img" not in page
+    assert "No samples were asked for." in section(page, "samples")
+    assert "No mistakes were asked for." in section(page, "mistakes")
+
+
+def test_many_classes_stay_readable(tmp_path: Path) -> None:
+    page = build(make(tmp_path, [f"class {i}" for i in range(80)], pictures=9))
+    assert len(page.encode()) < 8_000_000
+    assert "In colour: the four classes of the lowest AP" in section(page, "precision-recall")
+
+
+def test_data_alone_makes_a_page(tmp_path: Path) -> None:
+    workspace = make(tmp_path / "full", ["a"])
+    alone = Workspace(tmp_path / "alone", workspace.dataset)
+    write_dataset(alone.paths["data"], workspace.dataset)
+    alone.paths["raw"] = workspace.paths["raw"]
+    page = build(alone)
+    assert page.count('class="none"') >= 8
+    assert "No artefact was evaluated or timed." in page
