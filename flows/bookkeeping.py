@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from pathlib import Path
@@ -36,10 +37,12 @@ def workspace_tag(root: Path) -> str:
     return f"workspace:{platform.node()}:{root}"
 
 
-def bury_dead_runs(root: Path) -> None:
-    """Mark flow runs of this workspace that still count as running: we hold its lock, so they are dead."""
+def start(root: Path) -> None:
+    """Tell the stages which flow run they are part of, and mark runs of this workspace that still count as running
+    as crashed: we hold its lock, so they are dead."""
     context = FlowRunContext.get()
     own = context.flow_run.id if context and context.flow_run else None
+    os.environ["VISIONMILL_FLOW_RUN"] = str(own)
     alive = FlowRunFilter(
         tags=FlowRunFilterTags(all_=[workspace_tag(root)]),
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])))
@@ -98,9 +101,9 @@ def register_line(root: Path) -> Registration:
     """Register what the stages made, whoever ran them."""
     from tasks.registry.register import register
 
-    start = time.monotonic()
+    began = time.monotonic()
     done = is_registered(root) or register(root)
-    stages.remember_duration("register", time.monotonic() - start, root)
+    stages.remember_duration("register", time.monotonic() - began, root)
     get_run_logger().info("%s version %s", done.name, done.version)
     return done
 

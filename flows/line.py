@@ -70,6 +70,9 @@ def read_lock(workspace: Path) -> dict[str, Any]:
 
 def explain(states: list[Any], locked: dict[str, Any], values: dict[str, Any]) -> Iterator[str]:
     """DVC's status of one stage in words."""
+    if not locked:
+        yield "never ran"
+        return
     for state in states:
         if not isinstance(state, dict):
             yield {"changed command": "its command changed", "changed checksum": "its definition changed"}.get(
@@ -81,12 +84,10 @@ def explain(states: list[Any], locked: dict[str, Any], values: dict[str, Any]) -
             else:
                 yield {"deleted": f"{path} is missing", "new": f"{path} is new"}.get(what, f"{path} changed")
         for path, what in state.get("changed outs", {}).items():
-            yield _explain_out(path, what, bool(locked))
+            yield _explain_out(path, what)
 
 
-def _explain_out(path: str, what: str, known: bool) -> str:
-    if not known:
-        return f"{path} was never made"
+def _explain_out(path: str, what: str) -> str:
     return {"deleted": f"{path} is missing", "not in cache": f"{path} is not in the cache",
             "new": f"{path} was never made"}.get(what, f"{path} was changed by hand")
 
@@ -95,7 +96,7 @@ def _explain_params(path: str, keys: dict[str, str], locked: dict[str, Any], val
     for key, what in keys.items():
         if path == "code.yaml":
             kind, dash, name = key.partition("-")
-            yield f"conf/{kind}/{name}.yaml changed" if dash else "its code changed" if locked else "never ran"
+            yield f"conf/{kind}/{name}.yaml changed" if dash else "its code changed"
         elif what == "modified" and path == "params.yaml":
             yield from differences(key, locked.get(key), _value(values, key))
         else:

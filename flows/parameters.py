@@ -11,6 +11,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from flows.commands.stage import check_sections, stage_names
 from flows.workspace import leave_note, note
@@ -55,8 +57,19 @@ def as_text(values: CommentedMap) -> str:
     return stream.getvalue()
 
 
+class _Representer(RoundTripRepresenter):
+    """Writes `null`; ruamel would leave the place empty, which reads as forgotten."""
+
+    def represent_none(self, data: None) -> ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_Representer.add_representer(type(None), _Representer.represent_none)
+
+
 def _yaml() -> YAML:
     yaml = YAML()
+    yaml.Representer = _Representer
     yaml.preserve_quotes, yaml.width = True, 120
     yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml

@@ -30,7 +30,7 @@ def produce(workspace: str = ".", retries: int = 1, limit_s: float = 43_200.0, p
         pull: fetch missing data from the DVC remote.
     """
     root = Path(workspace).resolve()
-    book.bury_dead_runs(root)
+    book.start(root)
     plan = line.ask(root)
     progress = book.Plan(plan, root)
     outcomes: dict[str, Outcome] = {}

@@ -1,4 +1,4 @@
-"""ONNX files that can be used alone: normalisation and decoding inside, classes, thresholds and shape in the metadata."""
+"""ONNX files that can be used alone: normalisation and decoding inside; classes, thresholds, shape in the metadata."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ import warnings
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import onnx
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from tasks.models.fcos import FCOS
+from tasks.models.fcos import FCOS, SCALE, ZERO_POINT
 from tasks.models.store import Structure
 
 OPSET = 20
+# what stands between the picture's bytes and the first convolution, also after quantisation
+CHAIN = ("Cast", "Sub", "Div", "QuantizeLinear", "DequantizeLinear")
 
 
-def write_onnx(model: FCOS, structure: Structure, path: Path) -> None:
+def write_onnx(model: FCOS, structure: Structure, path: Path, fold: bool = True) -> None:
     """Export a network at its fixed shape and a batch of one.
+
+    `fold` makes the normalisation one node; quantisation wants it unfolded.
 
     The file holds no path, date or trace of where it was made: equal weights give equal bytes.
     """
@@ -34,6 +39,8 @@ def write_onnx(model: FCOS, structure: Structure, path: Path) -> None:
                                     input_names=["images"], output_names=["boxes", "scores"], optimize=True)
     proto = program.model_proto
     strip(proto)
+    if fold:
+        fold_normalisation(proto)
     put_metadata(proto, structure)
     save(proto, path)
 
@@ -50,6 +57,45 @@ def fuse(model: FCOS) -> FCOS:
                 layers.append(layer)
         part.conv = nn.Sequential(*layers)
     return folded
+
+
+def fold_normalisation(proto: onnx.ModelProto) -> None:
+    """Read the picture's bytes as quantised numbers: one node in place of cast, subtraction and division.
+
+    In an INT8 file the first convolution then takes the bytes as they are.
+    """
+    graph = proto.graph
+    chain = _chain(graph)
+    value = chain[-1].output[0]
+    graph.initializer.extend([
+        onnx.numpy_helper.from_array(np.float32(1 / SCALE), "images_scale"),
+        onnx.numpy_helper.from_array(np.uint8(ZERO_POINT), "images_zero_point")])
+    for node in chain:
+        graph.node.remove(node)
+    names = [graph.input[0].name, "images_scale", "images_zero_point"]
+    graph.node.insert(0, onnx.helper.make_node("DequantizeLinear", names, [value], name="normalise"))
+    used = {name for node in graph.node for name in node.input}
+    for unused in [x for x in graph.initializer if x.name not in used]:
+        graph.initializer.remove(unused)
+
+
+def normalised(proto: onnx.ModelProto) -> str:
+    """Name of the tensor that the first convolution reads."""
+    return _chain(proto.graph)[-1].output[0]
+
+
+def _chain(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    chain: list[onnx.NodeProto] = []
+    value = graph.input[0].name
+    while (node := _only_reader(graph, value)) and node.op_type in CHAIN:
+        chain.append(node)
+        value = node.output[0]
+    return chain
+
+
+def _only_reader(graph: onnx.GraphProto, value: str) -> onnx.NodeProto | None:
+    readers = [node for node in graph.node if value in node.input]
+    return readers[0] if len(readers) == 1 else None
 
 
 def strip(proto: onnx.ModelProto) -> None:

@@ -12,7 +12,8 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from tasks.compress.onnx_file import save, strip
+from tasks.compress.onnx_file import fold_normalisation, normalised, save, strip
+from tasks.models.fcos import SCALE, ZERO_POINT
 
 METHODS = {"minmax": CalibrationMethod.MinMax, "entropy": CalibrationMethod.Entropy,
            "percentile": CalibrationMethod.Percentile}
@@ -35,7 +36,7 @@ def quantise(source: Path, target: Path, images: Iterable[np.ndarray], method: s
     boxes and scores stays in float: 8 bits cannot hold pixels to a pixel.
 
     Args:
-        source, target: .onnx files.
+        source, target: .onnx files; the source's normalisation is unfolded.
         images: network inputs uint8 [1, 3, H, W] of the training split.
         method: a key of METHODS.
     """
@@ -43,15 +44,19 @@ def quantise(source: Path, target: Path, images: Iterable[np.ndarray], method: s
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         prepared, made = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        whole = onnx.load(prepared)
+        # the picture's own bytes: fold_normalisation then reads them without a conversion
+        pixels = {"scale": np.array(1 / SCALE, np.float32), "zero_point": np.array(ZERO_POINT, np.uint8)}
         quantize_static(
             prepared, made, _Reader(images), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=METHODS[method],
-            op_types_to_quantize=QUANTISED, nodes_to_exclude=decoding(onnx.load(prepared)),
-            extra_options={"ActivationSymmetric": False, "WeightSymmetric": True, "CalibTensorRangeSymmetric": False},
+            op_types_to_quantize=QUANTISED, nodes_to_exclude=decoding(whole),
+            extra_options={"ActivationSymmetric": False, "WeightSymmetric": True, "TensorQuantOverrides": {normalised(whole): [pixels]}},
         )
         proto = onnx.load(made)
     metadata = {entry.key: entry.value for entry in onnx.load(source).metadata_props}
     strip(proto)
+    fold_normalisation(proto)
     onnx.helper.set_model_props(proto, metadata)
     save(proto, target)
 

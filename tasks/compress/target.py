@@ -53,7 +53,7 @@ def write_for(target: Target, model: Path, file: Path, images: Iterable[np.ndarr
         return
     whole = file.with_suffix(".float.onnx")
     try:
-        write_onnx(*load_model(model), whole)
+        write_onnx(*load_model(model), whole, fold=False)
         quantise(whole, file, images, method)
     finally:
         whole.unlink(missing_ok=True)

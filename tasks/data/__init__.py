@@ -1,0 +1,1 @@
+"""The dataset table, what reads into it and what checks it."""

@@ -6,7 +6,9 @@ import os
 import shutil
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -47,7 +49,11 @@ Place = Mirror | Generator | Url
 
 
 class Entry(Params):
-    """One catalogue entry. `digest` is SHA-256 over names and contents of `files`, None where none is known yet."""
+    """One catalogue entry.
+
+    `digest` is SHA-256 over names and contents of `files`, None where none is known yet. `params` are laid over the
+    template of a new workspace's params.yaml: what these pictures want, such as no mirrored digits.
+    """
 
     title: str
     licence: str
@@ -56,6 +62,7 @@ class Entry(Params):
     files: list[str]
     places: list[Place]
     max_mib: int = 2048
+    params: dict[str, Any] = {}
 
 
 def read_entry(name: str) -> Entry:
@@ -138,8 +145,9 @@ def _download(place: Url, folder: Path, entry: Entry) -> None:
                     raise DataError(f"the download is larger than {entry.max_mib} MiB")
                 file.write(chunk)
                 progress.step()
-    except urllib.error.URLError as error:
-        raise DataError(str(error.reason)) from None
+    except (urllib.error.URLError, HTTPException) as error:
+        told = error if isinstance(error, urllib.error.HTTPError | HTTPException) else error.reason
+        raise DataError(str(told)) from None
     unpack_zip(archive, folder, entry.files, place.roots, entry.max_mib << 20)
     archive.unlink()
 

@@ -71,7 +71,7 @@ def check_empty(dataset: Dataset, mentioned: set[int]) -> Iterator[Finding]:
 
 
 def check_boxes(dataset: Dataset) -> Iterator[Finding]:
-    """Boxes that are not numbers, degenerate (a side under `MIN_SIDE`), outside their picture, or partly (`overhang`)."""
+    """Boxes that are not numbers, degenerate (a side under `MIN_SIDE`), outside their picture, or `overhang` it."""
     owner = dataset.annotations["image_id"].to_numpy()
     x, y, w, h = (dataset.annotations[name].to_numpy() for name in SIDES)
     width, height = (dataset.images[name].to_numpy()[owner] for name in ("width", "height"))

@@ -1,7 +1,8 @@
 """The dataset `digits`: real handwritten digits scattered over real photographs, made from what scikit-learn carries.
 
 The 1,797 digits of `sklearn.datasets.load_digits` (8 x 8, UCI, CC BY 4.0) are laid over crops of its two bundled
-photographs (CC BY 2.0). The digits of train, validation and test are disjoint; the photographs are shared. No network is needed.
+photographs (CC BY 2.0). The digits of train, validation and test are disjoint; the photographs are shared.
+No network is needed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ INK = 0.3
 TRIES = 60
 # pixels around a digit's box that no other box touches
 RIM = 4
-JPEG = {"quality": 92, "subsampling": 0}
+JPEG_QUALITY = 92
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Placed:
 
 
 def generate(folder: Path, seed: int = 20) -> None:
-    """Write the set as COCO JSON: `{train,val,test}/*.jpg` and `annotations/instances_*.json`, the same bytes each time.
+    """Write the set as COCO JSON, the same bytes each time: `{train,val,test}/*.jpg`, `annotations/instances_*.json`.
 
     Pixels are the same wherever Pillow decodes JPEG and resizes alike; its wheels do.
     """
@@ -53,7 +54,7 @@ def generate(folder: Path, seed: int = 20) -> None:
         placed = []
         for number in range(scenes):
             picture, digits = _scene(rng, photos, glyphs[mine], labels[mine])
-            Image.fromarray(picture).save(folder / split / f"{number:04d}.jpg", **JPEG)
+            Image.fromarray(picture).save(folder / split / f"{number:04d}.jpg", quality=JPEG_QUALITY, subsampling=0)
             placed.append(digits)
         write_atomic(folder / "annotations" / f"instances_{split}.json", json.dumps(_coco(placed)) + "\n")
 

@@ -24,7 +24,7 @@ class Finding:
     annotation_id: int | None = None
 
     def line(self) -> str:
-        place = f"{self.file} {self.row}".strip()
+        place = f"{self.file}#{self.row}" if self.row else self.file
         return f"{self.kind}: {place}: {self.detail}"
 
 

@@ -16,7 +16,7 @@ TITLES = {"voc": "Pascal VOC", "coco": "COCO JSON"}
 
 @dataclass(frozen=True)
 class Description:
-    """What was found. `classes` counts boxes, `splits` pictures; `sources` are the annotations, relative to the folder."""
+    """What was found. `classes` counts boxes, `splits` pictures; `sources` are annotations, relative to the folder."""
 
     format: str
     sources: list[str]

@@ -25,9 +25,10 @@ def clip_boxes(dataset: Dataset) -> Dataset:
         columns[size] = np.clip(start + length, 0, edge) - columns[low]
         unchanged = (start >= 0) & (start + length <= edge)
         columns[low], columns[size] = np.where(unchanged, [start, length], [columns[low], columns[size]])
-    before = table["w"].to_numpy() * table["h"].to_numpy()
-    share = np.divide(columns["w"] * columns["h"], before, out=np.ones_like(before), where=before != 0)
-    columns["area"] = table["area"].to_numpy() * share
+    with np.errstate(invalid="ignore"):  # infinite boxes, which are dropped
+        before = table["w"].to_numpy() * table["h"].to_numpy()
+        share = np.divide(columns["w"] * columns["h"], before, out=np.ones_like(before), where=before != 0)
+        columns["area"] = table["area"].to_numpy() * share
     return replace(dataset, annotations=_with_columns(table, columns))
 
 

@@ -71,7 +71,8 @@ def find_flaw(path: Path, decode: bool = True) -> tuple[str, str] | None:
     except Image.DecompressionBombError as error:
         return "too_large", str(error)
     except Exception as error:
-        return "unreadable", str(error).replace(str(path), path.name)
+        reason = str(error).replace(str(path), path.name)
+        return "truncated" if "truncated" in reason.lower() else "unreadable", reason
 
 
 def measure(path: Path) -> Measured:

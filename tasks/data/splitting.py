@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -28,7 +29,7 @@ def assign(digests: Sequence[str], strata: Sequence[int], shares: Mapping[str, f
     for position, digest in enumerate(digests):
         groups.setdefault(digest, []).append(position)
     stratum = {digest: min(strata[i] for i in members) for digest, members in groups.items()}
-    sizes = {s: sum(1 for value in stratum.values() if value == s) for s in set(stratum.values())}
+    sizes = Counter(stratum.values())
     order = sorted(groups, key=lambda digest: (sizes[stratum[digest]], stratum[digest], _hash(digest, seed)))
     total = dict.fromkeys(shares, 0)
     here: dict[int, dict[str, int]] = {s: dict.fromkeys(shares, 0) for s in sizes}

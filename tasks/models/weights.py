@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tasks.base.errors import UserError
 from tasks.models.backbone import Backbone
+from tasks.models.fcos import SCALE, ZERO_POINT
 
 State = dict[str, Tensor]
 
@@ -27,6 +28,14 @@ def _from_wheel() -> State:
 def _from_hub(name: str) -> Callable[[], State]:
     return lambda: timm.create_model(name, pretrained=True).state_dict()
 
+
+# mean and standard deviation of the pictures that the weights were trained on, of pixels in 0..1
+NORMALISATION = {
+    "efficientnet_lite0": ((0.498, 0.498, 0.498), (0.502, 0.502, 0.502)),
+    "resnet18": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+# the first convolution and the batch norm behind it
+STEM = {"efficientnet_lite0": ("conv_stem", "bn1"), "resnet18": ("conv1", "bn1")}
 
 PLACES: dict[str, dict[str, Callable[[], State]]] = {
     "efficientnet_lite0": {
@@ -64,5 +73,14 @@ def _in_order(name: str, state: State) -> State:
 
 
 def load_backbone(backbone: Backbone, state: State) -> None:
-    """Load a classification network's tensors into its feature extractor; the classifier's own are left over."""
-    backbone.body.load_state_dict({key: state[key] for key in backbone.body.state_dict()})
+    """Load a classification network's tensors into its feature extractor; the classifier's own are left over.
+
+    The first convolution is adapted to our normalisation: exactly inside a picture, nearly so at its padded border.
+    """
+    mean, std = (255 * torch.tensor(x) for x in NORMALISATION[backbone.name])
+    conv, norm = STEM[backbone.name]
+    weight = state[f"{conv}.weight"]
+    shift = (weight * ((mean - ZERO_POINT) / std).reshape(1, 3, 1, 1)).sum(dim=(1, 2, 3))
+    own = {**state, f"{conv}.weight": weight * (SCALE / std).reshape(1, 3, 1, 1),
+           f"{norm}.running_mean": state[f"{norm}.running_mean"] + shift}
+    backbone.body.load_state_dict({key: own[key] for key in backbone.body.state_dict()})

@@ -22,7 +22,7 @@ from mlflow.pyfunc import PythonModel
 from PIL import Image, ImageOps
 
 FILL = 114
-NMS_IOU = 0.6
+NMS_IOU = 0.55
 TOP_K = 1000
 DEFAULT_THRESHOLD = 0.05
 MAX_PIXELS = 100_000_000  # a bomb unpacks to more

@@ -22,6 +22,7 @@ from tasks.reporting.section import Cell, Section, charts, figure_cell, more, no
 POINTS = 120  # of a precision-recall curve
 BACKGROUND = "background"
 READABLE = 25  # classes up to which two confusion matrices stand side by side
+NAMED = 12  # classes that a sentence lists
 PAIRS = 12  # most confused pairs in the list
 KIND = {"missed": "Missed", "false alarm": "False alarm", "wrong class": "Wrong class", "badly placed": "Badly placed"}
 
@@ -138,7 +139,9 @@ def _twice(colour: int | None) -> bool:
 def _absent(material: Material) -> Markup | None:
     counts = np.bincount(material.judged.annotations["class_id"].to_numpy(), minlength=len(material.classes))
     absent = [name for name, count in zip(material.classes, counts, strict=True) if not count]
-    return none(f"No labelled box on the {material.split} split, so no curve: {', '.join(absent)}.") if absent else None
+    rest = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
+    said = f"No labelled box on the {material.split} split, so no curve: {', '.join(absent[:NAMED])}{rest}."
+    return none(said) if absent else None
 
 
 def confusions(material: Material, threshold: float) -> Section:
@@ -151,21 +154,22 @@ def confusions(material: Material, threshold: float) -> Section:
         return Section("confusion", "Confusion between classes", lead, [none("There are no detections to compare.")])
     names = names if len(material.classes) <= READABLE else names[-1:]
     matrices = {n: confusion(material.judged, material.detections[n], score_threshold=threshold) for n in names}
-    labels = [*material.classes, BACKGROUND]
-    figures = [
-        heatmap(
-            m.tolist(),
-            labels,
-            labels,
-            title=name,
-            x="Detected",
-            y="Labelled",
-            missing="Nothing is labelled and nothing was detected.",
-        )
-        for name, m in matrices.items()
-    ]
+    figures = [_matrix(material, name, matrix) for name, matrix in matrices.items()]
     listed = _confused(material, matrices[names[-1]], names[-1])
     return Section("confusion", "Confusion between classes", lead, [charts(*figures, two=True), listed])
+
+
+def _matrix(material: Material, artefact: str, matrix: np.ndarray) -> Markup:
+    """The heat map; of many classes only those that are labelled or were detected."""
+    labels, note = [*material.classes, BACKGROUND], ""
+    if len(material.classes) > READABLE:
+        kept = np.flatnonzero((matrix.any(axis=0) | matrix.any(axis=1)) | (np.arange(len(labels)) == len(labels) - 1))
+        note = f"Without the {len(labels) - len(kept)} classes that are neither labelled nor detected."
+        matrix, labels = matrix[np.ix_(kept, kept)], [labels[i] for i in kept]
+    missing = "Nothing is labelled and nothing was detected."
+    return heatmap(
+        matrix.tolist(), labels, labels, title=artefact, note=note, x="Detected", y="Labelled", missing=missing
+    )
 
 
 def _confused(material: Material, matrix: np.ndarray, artefact: str) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -121,7 +122,7 @@ def _change(name: str, before: Any, after: Any, said: Any) -> Markup:
 
 
 def channels(before: Model, after: Model) -> list[tuple[str, int, int]]:
-    """Layer -> output channels before and after, in the network's order; from the shapes of the weights themselves."""
+    """Layer -> output channels before and after, by name; from the shapes of the weights themselves."""
 
     def width(model: Model) -> dict[str, int]:
         return {
@@ -131,13 +132,13 @@ def channels(before: Model, after: Model) -> list[tuple[str, int, int]]:
         }
 
     old, new = width(before), width(after)
-    order = list((after.card.get("plan") or {}) if isinstance(after.card.get("plan"), dict) else {})
-    named = sorted(old.keys() & new.keys(), key=lambda n: (order.index(n) if n in order else len(order), _natural(n)))
-    return [(name, old[name], new[name]) for name in named]
+    return [(name, old[name], new[name]) for name in sorted(old.keys() & new.keys(), key=_natural)]
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in name.split(".")]
+    """`blocks.10` after `blocks.2`."""
+    parts = re.split(r"(\d+)", name)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
 def _layers(layers: list[tuple[str, int, int]]) -> list[Markup]:
@@ -147,7 +148,7 @@ def _layers(layers: list[tuple[str, int, int]]) -> list[Markup]:
     if not cut:
         return [none(f"No layer lost a channel: all {len(layers)} kept theirs.")]
     largest = sorted(sorted(cut, key=lambda c: c[2] - c[1])[:LAYERS], key=cut.index)
-    note = f"Output channels of {len(largest)} of {len(layers)} layers, in the order of the network."
+    note = f"Output channels of {len(largest)} of {len(layers)} layers."
     drawn = bar(
         [name for name, _, _ in largest],
         [Bars("before", [float(b) for _, b, _ in largest], None), Bars("after", [float(a) for _, _, a in largest], 1)],

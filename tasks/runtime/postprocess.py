@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.runtime.detections import Detections
 
-NMS_IOU = 0.6
+NMS_IOU = 0.55
 TOP_K = 1000  # candidates that enter the suppression
 
 

@@ -33,8 +33,8 @@ def find(index: FolderIndex) -> list[Source]:
     folders: dict[PurePosixPath, list[str]] = {}
     for file in index.with_suffix(".xml"):
         folders.setdefault(PurePosixPath(file).parent, []).append(file)
-    return [Source("voc", index.root / folder, split_in_name(folder))
-            for folder, files in folders.items() if any(_is_annotation(index.root / file) for file in files[:LOOKED_AT])]
+    return [Source("voc", index.root / folder, split_in_name(folder)) for folder, files in folders.items()
+            if any(_is_annotation(index.root / file) for file in files[:LOOKED_AT])]
 
 
 def read(index: FolderIndex, source: Source, notes: list[Note], labels: set[str],

@@ -1,0 +1,1 @@
+"""The search for better parameters: its space as data, its study on disk, one trial of it."""

@@ -1,0 +1,122 @@
+"""Exported files are the model, say what they are, and are the same bytes for the same weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tasks.base.errors import DataError, ParamsError
+from tasks.compress.onnx_file import write_onnx
+from tasks.compress.parity import Limits, broken
+from tasks.compress.quantise import quantise
+from tasks.compress.target import Target, load_target, write_for
+from tasks.models.store import load_model
+from tasks.runtime.detector import open_detector
+
+from .conftest import inputs
+
+
+@pytest.fixture(scope="module")
+def float_file(model_folder: Path) -> Path:
+    file = model_folder / "float.onnx"
+    write_for(Target(), model_folder, file, [], "minmax")
+    return file
+
+
+@pytest.fixture(scope="module")
+def int8_file(model_folder: Path) -> Path:
+    file = model_folder / "int8.onnx"
+    write_for(Target(precision="int8"), model_folder, file, inputs(8), "minmax")
+    return file
+
+
+def test_the_file_answers_as_torch_does(model_folder: Path, float_file: Path) -> None:
+    torch_one, file_one = open_detector(model_folder, 1), open_detector(float_file, 1)
+    for image in inputs(4):
+        (boxes, scores), (own_boxes, own_scores) = torch_one.raw(image), file_one.raw(image)
+        assert np.abs(scores - own_scores).max() < 1e-4
+        assert np.abs(boxes - own_boxes).max() < 1e-4 * 128
+
+
+def test_the_int8_file_is_close_and_a_quarter_of_the_size(model_folder: Path, float_file: Path, int8_file: Path) -> None:
+    torch_one, file_one = open_detector(model_folder, 1), open_detector(int8_file, 1)
+    worst = max(np.abs(torch_one.raw(image)[1] - file_one.raw(image)[1]).max() for image in inputs(4))
+    assert 0 < worst < 0.1
+    assert int8_file.stat().st_size < 0.35 * float_file.stat().st_size
+
+
+def test_the_int8_file_reads_the_pictures_bytes_as_they_are(int8_file: Path) -> None:
+    """The first convolution takes the input itself: no cast, no subtraction, no second quantisation in between."""
+    graph = onnx.load(int8_file).graph
+    readers = [node for node in graph.node if "images" in node.input]
+    assert [node.op_type for node in readers] == ["DequantizeLinear"]
+    assert [n.op_type for n in graph.node if readers[0].output[0] in n.input] == ["Conv"]
+    assert not [n for n in graph.node if n.op_type in ("Cast", "Div", "BatchNormalization")]
+
+
+def test_a_file_says_what_it_is(float_file: Path, int8_file: Path) -> None:
+    for file in (float_file, int8_file):
+        told = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+        assert json.loads(told["classes"]) == ["a", "b"]
+        assert json.loads(told["thresholds"]) == {"a": 0.3, "b": 0.4}
+        assert (told["height"], told["width"], told["line"]) == ("96", "128", "0123")
+
+
+def test_equal_weights_give_equal_bytes(model_folder: Path, float_file: Path, tmp_path: Path) -> None:
+    write_onnx(*load_model(model_folder), tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == float_file.read_bytes()
+    write_onnx(*load_model(model_folder), tmp_path / "unfolded.onnx", fold=False)
+    for name in ("one.onnx", "two.onnx"):
+        quantise(tmp_path / "unfolded.onnx", tmp_path / name, inputs(4), "minmax")
+    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
+
+
+def test_a_file_knows_no_path(float_file: Path, int8_file: Path) -> None:
+    for file in (float_file, int8_file):
+        content = file.read_bytes()
+        assert str(Path(__file__).parents[2]).encode() not in content
+        assert str(file.parent).encode() not in content
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", "does not open"), (b"hello", "does not open")])
+def test_a_broken_file_says_so(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "x.onnx").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        open_detector(tmp_path / "x.onnx")
+
+
+def test_a_file_from_elsewhere_says_so(float_file: Path, tmp_path: Path) -> None:
+    proto = onnx.load(float_file)
+    del proto.metadata_props[:]
+    onnx.save(proto, tmp_path / "x.onnx")
+    with pytest.raises(DataError, match="without our metadata"):
+        open_detector(tmp_path / "x.onnx")
+
+
+def test_an_unknown_target_offers_the_nearest() -> None:
+    with pytest.raises(ParamsError, match="did you mean 'cpu-int8'"):
+        load_target("cpu-int")
+
+
+SAID = {"max_score_difference": 1e-6, "max_box_difference_px": 1e-4, "val_AP_torch": 0.5, "val_AP": 0.5}
+
+
+@pytest.mark.parametrize(("change", "precision", "words"), [
+    ({}, "fp32", []),
+    ({"val_AP": 0.49}, "fp32", ["validation AP falls by 0.0100"]),
+    ({"val_AP": 0.49}, "int8", []),
+    ({"val_AP": 0.47}, "int8", ["validation AP falls by 0.0300"]),
+    ({"val_AP": 0.52}, "int8", []),
+    ({"max_score_difference": 0.1}, "fp32", ["scores differ by 0.1"]),
+    ({"max_score_difference": 0.1}, "int8", []),
+    ({"max_box_difference_px": 2.0}, "fp32", ["boxes differ by 2 px"]),
+    ({"val_AP_torch": None, "val_AP": None}, "fp32", []),
+])
+def test_parity_says_what_it_violates(change: dict[str, float], precision: str, words: list[str]) -> None:
+    found = broken({**SAID, **change}, Limits(), precision, 320)
+    assert len(found) == len(words)
+    assert all(text.startswith(start) for text, start in zip(found, words, strict=True))

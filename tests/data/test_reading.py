@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.base.errors import DataError, UserError
+from tasks.data.formats.index import FolderIndex
+from tasks.data.formats.record import Note
+from tasks.data.inspect import describe
+from tasks.data.reading import find_sources, read_pictures
+from tests.data.folders import box, cells, coco, image, make_coco, make_voc, put, save_picture
+
+
+def sources(root: Path, **options: object) -> list[str]:
+    found = find_sources(FolderIndex(root), **options)  # type: ignore[arg-type]
+    return [f"{s.format} {s.path.relative_to(root).as_posix()}" for s in found]
+
+
+def test_the_format_is_found_by_looking(tmp_path: Path) -> None:
+    assert sources(make_voc(tmp_path / "a", cells(1))) == ["voc Annotations"]
+    assert sources(make_coco(tmp_path / "b", coco([image(1)], []))) == ["coco annotations.json"]
+
+
+@pytest.mark.parametrize("make", [lambda root: None, lambda root: root.mkdir(), lambda root: put(root / ".x", "")])
+def test_an_empty_folder(tmp_path: Path, make: object) -> None:
+    make(tmp_path / "raw")  # type: ignore[operator]
+    with pytest.raises(UserError, match=r"(empty|no such) folder[\s\S]*Pascal VOC or COCO"):
+        describe(tmp_path / "raw")
+
+
+def test_pictures_without_any_annotation_file(tmp_path: Path) -> None:
+    save_picture(tmp_path / "a.jpg")
+    with pytest.raises(UserError, match=r"no annotations found[\s\S]*Annotations/\*\.xml[\s\S]*instances_train\.json"):
+        describe(tmp_path)
+
+
+def test_two_formats_at_once_must_be_chosen(tmp_path: Path) -> None:
+    make_coco(make_voc(tmp_path, cells(1)), coco([image(1)], []))
+    with pytest.raises(DataError, match=r"several annotations[\s\S]*ingest: \{annotations: \[Annotations\]\}"):
+        sources(tmp_path)
+    assert sources(tmp_path, only=["annotations.json"]) == ["coco annotations.json"]
+    assert sources(tmp_path, format="voc") == ["voc Annotations"]
+
+
+def test_two_files_for_one_split_must_be_chosen(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        make_coco(tmp_path, coco([image(1)], []), f"{name}.json")
+    with pytest.raises(DataError, match=r"several annotations.*a\.json, b\.json"):
+        sources(tmp_path)
+    with pytest.raises(DataError, match="no annotations found among c.json"):
+        sources(tmp_path, only=["c.json"])
+
+
+def test_pictures_that_nothing_mentions(tmp_path: Path) -> None:
+    root = make_coco(tmp_path, coco([image(1)], [box(1, 1)]))
+    save_picture(root / "images/extra.jpg", 5)
+    save_picture(root / "masks/1.png", 5)
+    notes: list[Note] = []
+    index = FolderIndex(root)
+    pictures = list(read_pictures(index, find_sources(index), notes, set()))
+    assert [p.file for p in pictures] == ["images/1.jpg", "images/extra.jpg"]
+    assert [(n.kind, n.picture) for n in notes] == [("unannotated", "images/extra.jpg")]
+
+
+def test_one_picture_under_two_splits(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        make_coco(tmp_path, coco([image(1)], [box(1, 1)]), f"{split}.json")
+    notes: list[Note] = []
+    index = FolderIndex(tmp_path)
+    assert len(list(read_pictures(index, find_sources(index), notes, set()))) == 1
+    assert [(n.kind, n.file) for n in notes] == [("leaked", "train.json")]
+
+
+def test_an_ambiguous_name(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        make_coco(tmp_path, coco([image(1)], []), folder=folder)
+    index = FolderIndex(tmp_path)
+    with pytest.raises(DataError, match=r"'1\.jpg' is there 2 times: a/1\.jpg, b/1\.jpg"):
+        list(read_pictures(index, find_sources(index), [], set()))
+
+
+def test_description_is_readable(tmp_path: Path) -> None:
+    root = make_voc(tmp_path, cells(3), {"train": ["p0", "p1"], "test": ["p2"]})
+    save_picture(root / "JPEGImages/extra.jpg", 5)
+    found = describe(root)
+    assert (found.format, found.pictures, found.boxes) == ("voc", 4, 4)
+    assert (found.classes, found.splits) == ({"cat": 3, "dog": 1}, {"train": 2, "test": 1})
+    assert str(found).splitlines() == [
+        "found:   Pascal VOC, by Annotations", "holds:   4 pictures, 4 boxes", "classes: cat (3), dog (1)",
+        "splits:  train 2, test 1", "flaws:   1 unannotated; `validate` lists them"]
+
+
+def test_bccd_is_described(mirror: Path) -> None:
+    found = describe(mirror / "datasets/bccd")
+    assert (found.pictures, found.boxes) == (364, 4888)
+    assert found.classes == {"Platelets": 361, "RBC": 4155, "WBC": 372}
+    assert found.splits == {"train": 205, "val": 87, "test": 72} and not found.flaws
+
+
+def test_masks_with_the_pictures_names(mirror: Path) -> None:
+    index = FolderIndex(mirror / "datasets/nuclei_256")
+    assert all(p.file.startswith("images/") for p in read_pictures(index, find_sources(index), [], set()))

@@ -1,0 +1,284 @@
+"""The verbs of the command line, each through its own door."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from flows import cli, parameters
+from flows.commands import configure, doctor, new, status, upgrade
+from flows.workspace import TEMPLATE, render
+from tasks.base.errors import ParamsError, UserError
+from tests.flows.toy import Toy
+
+ROOT = Path(__file__).resolve().parents[2]
+VOC = """<annotation><filename>{name}.png</filename><size><width>32</width><height>32</height><depth>3</depth></size>
+<object><name>cell</name><bndbox><xmin>4</xmin><ymin>4</ymin><xmax>20</xmax><ymax>20</ymax></bndbox></object>
+</annotation>"""
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of one's own: four pictures with Pascal VOC boxes."""
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(4):
+        Image.new("RGB", (32, 32), (number * 40, 80, 160)).save(folder / f"p{number}.png")
+        (folder / f"p{number}.xml").write_text(VOC.format(name=f"p{number}"))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's git configuration."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+
+
+def test_help_has_examples_and_takes_under_a_second() -> None:
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-P", "-m", "flows.cli", "--help"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and time.monotonic() - start < 1
+    assert "visionmill new ~/cells --data bccd" in done.stdout
+    assert all(f"\n  {verb} " in done.stdout for verb in cli.VERBS)
+
+
+@pytest.mark.parametrize("verb", ["new", "run", "register", "configure", "status", "predict", "doctor", "upgrade"])
+def test_each_verb_has_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([verb, "--help"])
+    assert ended.value.code == 0 and f"examples:\n  {'dvc' if verb == 'register' else ''}" in capsys.readouterr().out
+
+
+def test_the_door_does_not_import_what_nobody_entered() -> None:
+    code = "import sys, flows.cli; flows.cli.main(['--help']); print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert not any(f"'{name}'" in done.stdout for name in ("prefect", "dvc", "mlflow", "torch", "pydantic"))
+
+
+def test_an_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["stauts"]) == 2
+    assert "did you mean 'status'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("error", "code", "text"), [
+    (UserError("bad", where="a.xml", mend="mend it"), 2, "error: bad\n  where: a.xml\n  mend:  mend it"),
+    (OSError(28, "No space left on device", "x.parquet"), 2, "the disk is full"),
+    (KeyboardInterrupt(), 130, "interrupted"),
+])
+def test_errors_are_told_without_a_traceback(error: BaseException, code: int, text: str,
+                                             monkeypatch: pytest.MonkeyPatch,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    def enter(words: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_enter", enter)
+    assert cli.main(["run"]) == code
+    said = capsys.readouterr().err
+    assert text in said and "Traceback" not in said
+
+
+def test_new_from_a_folder_of_ones_own(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "parts"
+    before = sorted((p.name, p.read_bytes(), p.stat().st_mode) for p in pictures.iterdir())
+    assert new.main([str(path), "--data", str(pictures), "--name", "widgets"]) == 0
+    assert "Pascal VOC" in capsys.readouterr().out
+    assert {p.name for p in (path / "data/raw").iterdir()} == {p.name for p in pictures.iterdir()}
+    assert (path / "data/raw.dvc").exists() and "fetch" not in (path / "dvc.yaml").read_text()
+    params = YAML(typ="safe").load((path / "params.yaml").read_text())
+    assert "fetch" not in params and params["register"]["name"] == "widgets"
+    assert "# " in (path / "params.yaml").read_text()
+    assert "reflink,hardlink,copy" in (path / ".dvc/config").read_text()
+    git = subprocess.run(["git", "status", "--porcelain"], cwd=path, capture_output=True, text=True, check=True)
+    assert git.stdout == ""
+    log = subprocess.run(["git", "log", "--format=%an %s"], cwd=path, capture_output=True, text=True, check=True)
+    assert log.stdout == "visionmill visionmill new\n"
+    assert sorted((p.name, p.read_bytes(), p.stat().st_mode) for p in pictures.iterdir()) == before
+    parameters.check_all(params, path / "params.yaml")
+
+
+def test_new_from_the_catalogue(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cells"
+    monkeypatch.setenv("VISIONMILL_MIRROR", str(mirror))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{Path('/usr/bin')}:/bin")
+    assert new.main([str(path), "--data", "bccd"]) == 0
+    said = capsys.readouterr().out
+    assert "Pascal VOC" in said and "364 pictures" in said and "Platelets" in said
+    assert "dataset: bccd" in (path / "params.yaml").read_text()
+    assert (path / "dvc.lock").exists() and (path / "dvc.yaml").read_text() == render("dvc.yaml", catalogue=True)
+
+
+def test_new_inside_a_repository_leaves_the_commit_to_its_owner(pictures: Path, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path / "repo")], check=True)
+    path = tmp_path / "repo/parts"
+    assert new.main([str(path), "--data", str(pictures)]) == 0
+    assert not (path / ".git").exists() and (path / ".dvc").is_dir()
+
+
+def folders(tmp_path: Path) -> list[str]:
+    return sorted(p.name for p in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("data", "message"), [
+    ("bcdd", "did you mean 'bccd'?"),
+    ("nowhere/at/all", "is neither a folder nor in the catalogue"),
+    ("empty", ""),
+])
+def test_new_on_bad_data_leaves_nothing(data: str, message: str, tmp_path: Path,
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    before = folders(tmp_path)
+    with pytest.raises(UserError) as error:
+        new.main([str(tmp_path / "workspace"), "--data", data])
+    assert message in str(error.value)
+    assert folders(tmp_path) == before
+
+
+def test_new_never_touches_a_folder_with_something_in_it(pictures: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine"
+    path.mkdir()
+    (path / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="not empty"):
+        new.main([str(path), "--data", str(pictures)])
+    assert [p.name for p in path.iterdir()] == ["thesis.txt"]
+
+
+def test_new_refuses_to_be_inside_its_own_pictures(pictures: Path) -> None:
+    before = folders(pictures)
+    with pytest.raises(UserError, match="inside its own pictures"):
+        new.main([str(pictures / "workspace"), "--data", str(pictures)])
+    assert folders(pictures) == before
+
+
+def test_new_on_a_full_disk_leaves_nothing(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr(new, "copy_folder", full)
+    before = folders(tmp_path)
+    assert cli.main(["new", str(tmp_path / "workspace"), "--data", str(pictures)]) == 2
+    assert folders(tmp_path) == before
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A real workspace without pictures."""
+    folder = tmp_path / "workspace"
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / "dvc.yaml").write_text(render("dvc.yaml", catalogue=True))
+    shutil.copy(TEMPLATE / "params.yaml", folder / "params.yaml")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_configure_keeps_comments_and_shows_the_change(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (workspace / "params.yaml").read_text().splitlines()
+    assert configure.main(["model=fcos-resnet18", "train.epochs=7", "export.targets=[cpu-fp32]"]) == 0
+    after = (workspace / "params.yaml").read_text().splitlines()
+    said = capsys.readouterr().out
+    assert "+    backbone: resnet18" in said and "+  epochs: 7" in said
+    assert [line for line in after if line not in before] == [
+        line[1:] for line in said.splitlines() if line.startswith("+") and not line.startswith("+++")]
+    assert sum("#" in line for line in after) == sum("#" in line for line in before)
+
+
+def test_configure_dry_writes_nothing(workspace: Path) -> None:
+    before = (workspace / "params.yaml").read_bytes()
+    assert configure.main(["--dry", "train.epochs=7"]) == 0
+    assert (workspace / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ("train.epcohs=3", "did you mean 'epochs'?"),
+    ("trian.epochs=3", "did you mean 'train'?"),
+    ("train.epochs=many", "train.epochs"),
+    ("model=fcos-resnet81", "did you mean 'fcos-resnet18'?"),
+    ("modle=fcos-resnet18", "did you mean 'model'?"),
+    ("dataset=bcdd", "did you mean 'bccd'?"),
+    ("train.epochs", "expected KEY=VALUE"),
+])
+def test_configure_refuses_and_changes_nothing(change: str, message: str, workspace: Path) -> None:
+    before = (workspace / "params.yaml").read_bytes()
+    with pytest.raises(UserError) as error:
+        configure.main([change])
+    assert message in str(error.value)
+    assert (workspace / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("30", 30), ("1e-3", 0.001), ("0.5", 0.5), ("true", True), ("[a, b]", ["a", "b"]), ("cells", "cells"),
+    ("null", None), ("nan", "nan"), ("models:/cells@champion", "models:/cells@champion"), ("a: [", "a: ["),
+])
+def test_values_of_the_command_line(text: str, value: object) -> None:
+    assert parameters.scalar(text) == value
+
+
+def test_upgrade_writes_this_versions_dag(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert upgrade.main([]) == 0 and "as this version" in capsys.readouterr().out
+    (workspace / "dvc.yaml").write_text("stages: {}\n")
+    assert upgrade.main([]) == 0 and "+  train:" in capsys.readouterr().out
+    assert (workspace / "dvc.yaml").read_text() == render("dvc.yaml", catalogue=True)
+
+
+def test_status_says_what_is_stale_and_why(make_toy: Callable[..., Toy], monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = make_toy()
+    assert "ingest             never ran" in toy.run("visionmill", "status").stdout
+    toy.run("dvc", "repro")
+    said = toy.run("visionmill", "status").stdout
+    assert "all 7 up to date" in said and "champion   none" in said and "free" in said
+    toy.edit("train:\n  words: 3", "train:\n  words: 2")
+    said = toy.run("visionmill", "status").stdout
+    assert "train              train.words 3 -> 2" in said and "report             follows train" in said
+    (toy.path / "train.txt").unlink()
+    assert "train.txt is missing" in toy.run("visionmill", "status").stdout
+
+
+def test_status_lists_a_failed_run(workspace: Path) -> None:
+    from flows.workspace import leave_note
+
+    outcomes = [{"stage": "train", "what": "failed", "reason": "no GPU"}, {"stage": "prune", "what": "skipped"}]
+    leave_note("last_run", {"finished": "2026-01-01 10:00:00", "exit_code": 2, "outcomes": outcomes})
+    lines = status.last_run(Path())
+    assert "exit code 2" in lines[0] and "failed: train; skipped: prune" in lines[0] and "train: no GPU" in lines[1]
+
+
+def test_doctor_names_what_is_missing_and_its_mend(monkeypatch: pytest.MonkeyPatch,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    import importlib.metadata as metadata
+
+    assert doctor.main(["--quick"]) == 0
+    known = metadata.version
+
+    def version(name: str) -> str:
+        if name.startswith("onnxruntime"):
+            raise metadata.PackageNotFoundError(name)
+        return "1.0" if name == "fastapi" else "2.1.5" if name == "sqlalchemy" else known(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert doctor.main(["--quick"]) == 2
+    said = capsys.readouterr().out
+    assert 'pip install "visionmill[cpu]"' in said and "sqlalchemy 2.1.5, wanted <2.1" in said
+
+
+def test_this_repositorys_line_is_the_templates() -> None:
+    assert (ROOT / "dvc.yaml").read_text() == render("dvc.yaml", catalogue=True)
+    assert (ROOT / ".dvc/config").read_text() == (TEMPLATE / "dvc-config").read_text()
+    assert (ROOT / ".dvcignore").read_text() == (TEMPLATE / "dvcignore").read_text()
+
+
+def test_the_template_is_what_the_stages_read() -> None:
+    path = TEMPLATE / "params.yaml"
+    parameters.check_all(YAML(typ="safe").load(path.read_text()), path)
+    with pytest.raises(ParamsError, match="no sections"):
+        parameters.check_all([], path)
