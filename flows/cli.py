@@ -83,7 +83,7 @@ def _enter(words: list[str]) -> int:
     if words[0] not in VERBS:
         guess = nearest(words[0], VERBS)
         raise UserError(f"no verb is called {words[0]!r}", mend=f"did you mean {guess!r}?" if guess else "--help")
-    module = importlib.import_module("flows.sweep" if words[0] == "sweep" else f"flows.commands.{words[0]}")
+    module = importlib.import_module(f"flows.commands.{words[0]}")
     return module.main(words[1:]) or 0
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.processes import is_alive
 from tasks.base.errors import UserError, WorkspaceBusy
+from tasks.base.files import read_json, write_json
 from tasks.base.params import read_yaml
 
 if TYPE_CHECKING:
@@ -133,12 +135,28 @@ def _order(repo: Repo) -> tuple[list[str], dict[str, set[str]]]:
     return order, {name: networkx.ancestors(forward, name) for name in order}
 
 
+def drop_dead_locks(workspace: Path) -> None:
+    """Forget DVC's locks of processes that have ended: DVC itself waits for one that nobody has reaped, for ever."""
+    file = workspace / ".dvc/tmp/rwlock"
+    try:
+        known = read_json(file)
+        kept = {"read": {path: [info for info in infos if is_alive(info["pid"])]
+                         for path, infos in known.get("read", {}).items()},
+                "write": {path: info for path, info in known.get("write", {}).items() if is_alive(info["pid"])}}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    kept["read"] = {path: infos for path, infos in kept["read"].items() if infos}
+    if kept != known and any(known.values()):
+        write_json(file, kept)
+
+
 @contextmanager
 def _repo(workspace: Path) -> Iterator[Repo]:
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
     from dvc.repo import Repo
 
+    drop_dead_locks(workspace)
     try:
         # DVC takes names of stages from the dvc.yaml of the current folder
         with chdir(workspace), Repo() as repo:

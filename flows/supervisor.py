@@ -58,6 +58,7 @@ def supervise(module: str, options: dict[str, Any], workspace: Path) -> int:
 
     Call it under `workspace_lock`: what an earlier, killed run left alive is ended first.
     """
+    processes.adopt_orphans()
     if left := processes.end_marked(str(workspace)):
         print(f"ended {left} processes that a killed run had left", file=sys.stderr)
     command = [sys.executable, "-P", "-m", module, json.dumps(options)]
@@ -67,6 +68,7 @@ def supervise(module: str, options: dict[str, Any], workspace: Path) -> int:
     with _forwarding(child) as received:
         code = _wait(child, received)
     processes.end_marked(str(workspace))
+    processes.reap()
     if code < 0 and not received:
         print(f"the run was killed by signal {-code}; visionmill run goes on from what was finished", file=sys.stderr)
     return 128 + received[0] if received else code if code >= 0 else 128 - code

@@ -52,7 +52,8 @@ def machine(threads: int | None) -> dict[str, Any]:
 def _cpu_name() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def run(params: Params, *, raw: Path, data: Path, trained: Path, pruned: Path, exports: Path, out: Path,

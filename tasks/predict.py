@@ -80,7 +80,8 @@ def collect(inputs: Sequence[Path]) -> list[Path]:
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
         found.extend(inside)
     if not found:
-        raise UserError("no picture found", where=", ".join(map(str, inputs)), mend=f"known: {' '.join(sorted(SUFFIXES))}")
+        raise UserError("no picture found", where=", ".join(map(str, inputs)),
+                        mend=f"known: {' '.join(sorted(SUFFIXES))}")
     return found
 
 

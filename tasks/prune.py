@@ -35,7 +35,7 @@ class Params(Base):
     """
 
     keep: float = Field(0.3, gt=0, le=1)
-    retrain: Training = Training(epochs=20, lr=1e-3, backbone_lr=1.0, freeze=0)
+    retrain: Training = Training(epochs=24, backbone_lr=1.0, freeze=0)
 
 
 def facts(before: FCOS, after: FCOS, height: int, width: int) -> dict[str, Any]:
@@ -61,7 +61,8 @@ def run(params: Params, *, raw: Path, data: Path, model: Path, out: Path, run: P
     before, structure = load_model(model)
     key = digest_value([params.model_dump(), digest_tree(model), digest_tree(data)])
     work = work_folder("prune", key)
-    with stage_run("prune", line=structure.line, params=params.model_dump(), record=run, resume=known_run(work)) as told:
+    with stage_run("prune", line=structure.line, params=params.model_dump(), record=run,
+                   resume=known_run(work)) as told:
         after = prune_to(before, params.keep, structure.height, structure.width)
         said = facts(before, after, structure.height, structure.width)
         state = learn(after, dataset, raw, (structure.height, structure.width), params.retrain, work, told)

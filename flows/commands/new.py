@@ -90,12 +90,15 @@ def _refuse(path: Path, name: str | None) -> None:
 
 
 def _write_files(folder: Path, source: str | Path, name: str | None) -> None:
+    from tasks.data.catalogue import read_entry
+
     catalogue = isinstance(source, str)
     params = folder / "params.yaml"
     params.write_text(render("params.yaml", catalogue=catalogue), encoding="utf-8")
     values = parameters.read_commented(params)
-    if catalogue:
+    if isinstance(source, str):
         parameters.set_value(values, "fetch.dataset", source)
+        parameters.merge(values, read_entry(source).params)
     if name:
         parameters.set_value(values, "register.name", name)
     params.write_text(parameters.as_text(values), encoding="utf-8")

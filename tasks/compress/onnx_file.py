@@ -37,7 +37,7 @@ def write_onnx(model: FCOS, structure: Structure, path: Path, fold: bool = True)
         warnings.simplefilter("ignore")
         program = torch.onnx.export(fused, (example,), dynamo=True, opset_version=OPSET, verbose=False,
                                     input_names=["images"], output_names=["boxes", "scores"], optimize=True)
-    proto = program.model_proto
+    proto = cast(torch.onnx.ONNXProgram, program).model_proto
     strip(proto)
     if fold:
         fold_normalisation(proto)
@@ -68,8 +68,8 @@ def fold_normalisation(proto: onnx.ModelProto) -> None:
     chain = _chain(graph)
     value = chain[-1].output[0]
     graph.initializer.extend([
-        onnx.numpy_helper.from_array(np.float32(1 / SCALE), "images_scale"),
-        onnx.numpy_helper.from_array(np.uint8(ZERO_POINT), "images_zero_point")])
+        onnx.numpy_helper.from_array(np.array(1 / SCALE, np.float32), "images_scale"),
+        onnx.numpy_helper.from_array(np.array(ZERO_POINT, np.uint8), "images_zero_point")])
     for node in chain:
         graph.node.remove(node)
     names = [graph.input[0].name, "images_scale", "images_zero_point"]

@@ -1,4 +1,4 @@
-"""Structured pruning: whole channels are removed from backbone, pyramid and head together, down to a share of parameters."""
+"""Structured pruning: whole channels go, from backbone, pyramid and head together, down to a share of parameters."""
 
 from __future__ import annotations
 

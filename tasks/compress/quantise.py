@@ -51,7 +51,8 @@ def quantise(source: Path, target: Path, images: Iterable[np.ndarray], method: s
             prepared, made, _Reader(images), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=METHODS[method],
             op_types_to_quantize=QUANTISED, nodes_to_exclude=decoding(whole),
-            extra_options={"ActivationSymmetric": False, "WeightSymmetric": True, "TensorQuantOverrides": {normalised(whole): [pixels]}},
+            extra_options={"ActivationSymmetric": False, "WeightSymmetric": True,
+                           "TensorQuantOverrides": {normalised(whole): [pixels]}},
         )
         proto = onnx.load(made)
     metadata = {entry.key: entry.value for entry in onnx.load(source).metadata_props}

@@ -1,4 +1,4 @@
-"""Time and memory of a detector at batch 1: artefacts in turns within one process, so that a drifting clock hits all alike."""
+"""Latency at batch 1: artefacts in turns within one process, so that a drifting clock hits all alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 
-def in_turns(calls: Mapping[str, Callable[[], Any]], rounds: int, warmup: int = 3, each: int = 5) -> dict[str, np.ndarray]:
+def in_turns(calls: Mapping[str, Callable[[], Any]], rounds: int, warmup: int = 3,
+             each: int = 5) -> dict[str, np.ndarray]:
     """Time several calls in turns.
 
     Args:
@@ -37,4 +38,5 @@ def in_turns(calls: Mapping[str, Callable[[], Any]], rounds: int, warmup: int = 
 def summary(seconds: np.ndarray) -> dict[str, float]:
     """Median and 95th percentile in milliseconds, and pictures per second at the median."""
     median = float(np.median(seconds))
-    return {"median_ms": median * 1e3, "p95_ms": float(np.quantile(seconds, 0.95)) * 1e3, "throughput_per_s": 1 / median}
+    p95 = float(np.quantile(seconds, 0.95))
+    return {"median_ms": median * 1e3, "p95_ms": p95 * 1e3, "throughput_per_s": 1 / median}

@@ -21,7 +21,7 @@ def grid(height: int, width: int, strides: list[int]) -> tuple[Tensor, Tensor]:
 
 
 def level_ranges(steps: Tensor) -> tuple[Tensor, Tensor]:
-    """Smallest and largest distance to a side that a cell may answer for, in pixels: 4 to 8 strides, open at both ends."""
+    """Smallest and largest distance to a side that a cell may answer for, pixels: 4 to 8 strides, open at both ends."""
     low = torch.where(steps == steps.min(), torch.zeros_like(steps), steps * 4)
     high = torch.where(steps == steps.max(), torch.full_like(steps, INFINITE), steps * 8)
     return low, high
@@ -49,7 +49,11 @@ def assign(centres: Tensor, steps: Tensor, boxes: Tensor) -> Tensor:
 
 
 def centreness(distances: Tensor) -> Tensor:
-    """How central a cell is in its box, 0 to 1: equation 3 of the paper, from distances [..., 4] (left, top, right, bottom)."""
+    """How central a cell is in its box, 0 to 1: equation 3 of the paper.
+
+    Args:
+        distances: [..., 4] to the left, top, right and bottom side.
+    """
     x, y = distances[..., 0::2], distances[..., 1::2]
     ratio = (x.amin(-1) / x.amax(-1).clamp(min=1e-6)) * (y.amin(-1) / y.amax(-1).clamp(min=1e-6))
     return ratio.clamp(min=0).sqrt()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 from torch import Tensor, nn
 
@@ -22,7 +24,7 @@ class Backbone(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
-        self.body = timm.create_model(name, features_only=True, out_indices=(2, 3, 4))
+        self.body: Any = timm.create_model(name, features_only=True, out_indices=(2, 3, 4))
         self.channels: list[int] = self.body.feature_info.channels()
 
     def forward(self, pixels: Tensor) -> list[Tensor]:

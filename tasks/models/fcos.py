@@ -36,6 +36,9 @@ class FCOS(nn.Module):
         height, width: input shape in pixels, multiples of 16.
     """
 
+    centres: Tensor
+    steps: Tensor
+
     def __init__(self, preset: DetectorPreset, classes: int, height: int, width: int) -> None:
         super().__init__()
         self.backbone = Backbone(preset.backbone)
@@ -96,10 +99,11 @@ class FCOS(nn.Module):
         central = centreness(sides)
         guessed = self._boxes(distances)[found]
         misfit = generalized_box_iou_loss(guessed, boxes)
+        hit = iou_of(guessed.detach(), boxes)
         return {
             "classification": sigmoid_focal_loss(logits, wanted, reduction="sum") / max(1, len(cells)),
             "box": (misfit * central).sum() / central.sum().clamp(min=1e-6),
-            "overlap": functional.binary_cross_entropy_with_logits(quality[found], iou_of(guessed.detach(), boxes), reduction="sum")
+            "overlap": functional.binary_cross_entropy_with_logits(quality[found], hit, reduction="sum")
             / max(1, len(cells)),
         }
 

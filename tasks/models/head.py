@@ -1,4 +1,4 @@
-"""FCOS's two towers (arXiv:1904.01355) on torchvision's heads, with batch statistics over all pyramid levels at once."""
+"""FCOS's two towers (arXiv:1904.01355) on torchvision's heads, with batch statistics over all levels at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _rows(levels: list[Tensor]) -> Tensor:
 
 
 class FCOSHead(nn.Module):
-    """Class logits, distances to the four sides in strides, and the quality of the box, for every cell of every level."""
+    """Class logits, distances to the four sides, and the quality of the box, for every cell of every level."""
 
     def __init__(self, channels: int, classes: int, convs: int, norm: str, levels: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class FCOSHead(nn.Module):
         self.scales = nn.Parameter(torch.ones(levels))
 
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Pyramid maps [N, C, Hi, Wi] to logits [N, A, K], distances [N, A, 4] (strides, > 0) and quality logits [N, A]."""
+        """Pyramid maps [N, C, Hi, Wi] to logits [N, A, K], distances [N, A, 4] (strides) and quality logits [N, A]."""
         classes = tower(self.classification.conv, levels)
         boxes = tower(self.regression.conv, levels)
         logits = _rows([self.classification.cls_logits(x) for x in classes])

@@ -55,7 +55,7 @@ def _resize(module: nn.Module) -> None:
         if module.bias is not None:
             module.bias = nn.Parameter(torch.zeros(module.out_features))
         return
-    channels = module.num_features if isinstance(module, nn.BatchNorm2d) else module.num_channels
+    channels = int(module.num_features if isinstance(module, nn.BatchNorm2d) else module.num_channels)  # type: ignore
     if module.weight is not None:
         module.weight, module.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
     if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:

@@ -64,7 +64,7 @@ def load_structure(folder: Path) -> Structure:
     try:
         told = read_json(folder / "model.json")
     except (OSError, ValueError) as error:
-        raise DataError(f"no model here: {error}", where=folder, mend="run the stage that makes it: dvc repro") from None
+        raise DataError(f"no model here: {error}", where=folder, mend="make it: dvc repro") from None
     if told.pop("schema", None) != SCHEMA or told.pop("problem", None) != "detect":
         raise DataError("the model was saved by another version", where=folder / "model.json", mend="dvc repro train")
     preset = check(DetectorPreset, told.pop("preset"), str(folder / "model.json"))

@@ -16,7 +16,7 @@ from tasks.runtime.postprocess import detections_of
 
 
 class Backend(Protocol):
-    """Raw candidates of pictures uint8 [N, 3, H, W]: boxes float32 [N, A, 4] in input pixels, scores float32 [N, A, K]."""
+    """Raw candidates of pictures uint8 [N, 3, H, W]: boxes float32 [N, A, 4] in input pixels, scores [N, A, K]."""
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 

@@ -60,6 +60,8 @@ def run_trial(study: Study, trial: Trial, plan: Plan, learner: Learner, work: Pa
     try:
         learner(draw(trial, plan), work, watch.after_epoch, watch.replay)
         state = TrialState.PRUNED if watch.pruned else TrialState.COMPLETE
+    except Pruned:
+        pass
     except FloatingPointError as error:
         trial.set_user_attr("note", str(error))
     except KeyboardInterrupt:
@@ -68,6 +70,10 @@ def run_trial(study: Study, trial: Trial, plan: Plan, learner: Learner, work: Pa
     done = study.tell(trial, watch.best if state == TrialState.COMPLETE else None, state=state)
     shutil.rmtree(work, ignore_errors=True)
     return done
+
+
+class Pruned(Exception):
+    """A trial was killed after the epoch in which the pruner would have stopped it."""
 
 
 class Watch:
@@ -85,16 +91,21 @@ class Watch:
         self.progress = Progress(plan.base.epochs, f"  trial {trial.number + 1}, epoch", every=20)
 
     def replay(self, entries: list[Entry]) -> None:
-        self.progress.total -= len(entries)
+        self.progress.total = max(1, self.progress.total - len(entries))
         for entry in entries:
             self._report(entry)
+        if entries and self._prune():
+            raise Pruned
 
     def after_epoch(self, entry: Entry) -> bool:
         self._report(entry)
         self.progress.step(f"{self.metric} {entry[self.metric]:.3f}")
-        # asked for trial 0 too: its values are what others are compared with
-        self.pruned = self.trial.should_prune() and self.trial.number > 0
+        self.pruned = self._prune()
         return self.pruned
+
+    def _prune(self) -> bool:
+        # asked for trial 0 too: its values are what others are compared with
+        return self.trial.should_prune() and self.trial.number > 0
 
     def _report(self, entry: Entry) -> None:
         value, epoch = float(entry[self.metric]), int(entry["epoch"])

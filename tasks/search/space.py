@@ -41,7 +41,7 @@ def check_space(space: dict[str, Dimension], base: Section, prefix: str = "train
     known = names(type(base), prefix)
     for key, dimension in space.items():
         if key not in known:
-            guess = nearest(key, known)
+            guess = nearest(key if key.startswith(f"{prefix}.") else f"{prefix}.{key}", known)
             raise ParamsError(f"{key!r} is no parameter of {prefix}", where=f"{where}.{key}",
                               mend=f"did you mean {guess!r}?" if guess else f"for instance {known[0]}")
         if reason := NOT_SEARCHED.get(key.removeprefix(f"{prefix}.")):

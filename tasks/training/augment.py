@@ -19,7 +19,8 @@ SMALLEST = 2.0  # shortest side of a box that stays, in input pixels
 Window = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 
-def sample(pictures: Pictures, index: int, epoch: int, seed: int, settings: Augment, plain: bool) -> tuple[Tensor, Target]:
+def sample(pictures: Pictures, index: int, epoch: int, seed: int, settings: Augment,
+           plain: bool) -> tuple[Tensor, Target]:
     """One training sample: uint8 [3, H, W] and its boxes in input pixels. `plain` leaves out mosaic and zoom."""
     rng = np.random.default_rng([seed, epoch, index])
     height, width = pictures.shape
@@ -39,7 +40,7 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 def _place(canvas: Tensor, picture: Tensor, target: Target, into: tuple[int, int, int, int], zoom: float,
            rng: np.random.Generator) -> Target:
-    """Draw a picture, fitted and zoomed at a random place, into a rectangle of the canvas; returns the boxes that stay."""
+    """Draw a picture, fitted and zoomed at a random place, into a rectangle of the canvas; the boxes that stay."""
     left, top, right, bottom = into
     room_w, room_h = right - left, bottom - top
     height, width = picture.shape[1:]

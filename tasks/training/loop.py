@@ -72,7 +72,7 @@ def fit(model: FCOS, pictures: Pictures, judge: Judge, settings: Training, check
 
 def _restore(state: State, model: FCOS, average: Average, optimizer: torch.optim.Optimizer) -> None:
     model.load_state_dict(state.model)
-    average.weights = {k: v.clone() for k, v in state.averaged.items()}
+    average.restore(state.averaged)
     optimizer.load_state_dict(state.optimizer)
     if state.random is not None:
         torch.set_rng_state(state.random)
@@ -98,7 +98,7 @@ def make_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimize
         {"params": weights, "factor": settings.backbone_lr if backbone else 1.0,
          "weight_decay": settings.weight_decay if decays else 0.0}
         for (backbone, decays), weights in groups.items()
-    ], lr=settings.lr)
+    ], lr=settings.lr, fused=True)
 
 
 def rate(step: int, total: int, settings: Training) -> float:
@@ -139,7 +139,7 @@ def _epoch(model: FCOS, pictures: Pictures, settings: Training, optimizer: torch
         total.backward()
         nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         optimizer.step()
-        average.update(model, step)
+        average.update(step)
         for name, value in {**losses, "loss": total}.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
     return {"epoch": epoch + 1, "lr": lr, **{name: value / steps for name, value in sums.items()}}

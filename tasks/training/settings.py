@@ -52,8 +52,8 @@ class Training(Params):
     """
 
     epochs: int = Field(40, ge=1)
-    batch_size: int = Field(8, ge=1)
-    lr: float = Field(1e-3, gt=0)
+    batch_size: int = Field(4, ge=1)
+    lr: float = Field(7e-4, gt=0)
     backbone_lr: float = Field(0.5, gt=0, le=1)
     weight_decay: float = Field(0.05, ge=0)
     warmup: int = Field(100, ge=0)
@@ -62,7 +62,7 @@ class Training(Params):
     freeze: int = Field(2, ge=0, le=4)
     amp: Literal["off", "bf16"] = "off"
     patience: int = Field(0, ge=0)
-    validate_every: int = Field(1, ge=1)
+    validate_every: int = Field(2, ge=1)
     seed: int = Field(0, ge=0)
     cache_mb: int = Field(2000, ge=0)
     augment: Augment = Augment()

@@ -58,13 +58,19 @@ class Average:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        self._model = model.state_dict()  # shares the model's memory
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
+    def update(self, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        for key, value in model.state_dict().items():
+        for key, value in self._model.items():
             mean = self.weights[key]
             if mean.dtype.is_floating_point:
-                mean.lerp_(value.detach(), 1 - decay)
+                mean.lerp_(value, 1 - decay)
             else:
                 mean.copy_(value)
+
+    def restore(self, weights: dict[str, Tensor]) -> None:
+        """Go on from the weights of a checkpoint."""
+        for key, value in weights.items():
+            self.weights[key].copy_(value)

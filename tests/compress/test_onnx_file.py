@@ -42,7 +42,8 @@ def test_the_file_answers_as_torch_does(model_folder: Path, float_file: Path) ->
         assert np.abs(boxes - own_boxes).max() < 1e-4 * 128
 
 
-def test_the_int8_file_is_close_and_a_quarter_of_the_size(model_folder: Path, float_file: Path, int8_file: Path) -> None:
+def test_the_int8_file_is_close_and_a_quarter_of_the_size(model_folder: Path, float_file: Path,
+                                                          int8_file: Path) -> None:
     torch_one, file_one = open_detector(model_folder, 1), open_detector(int8_file, 1)
     worst = max(np.abs(torch_one.raw(image)[1] - file_one.raw(image)[1]).max() for image in inputs(4))
     assert 0 < worst < 0.1

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from flows.line import Line, differences, explain
+from flows.line import Line, differences, drop_dead_locks, explain
 
 LOCKED = {"params": {"params.yaml": {"train": {"epochs": 30, "augment": {"flip": "none"}}}}}
 VALUES = {"train": {"epochs": 40, "augment": {"flip": "none"}}}
@@ -45,3 +51,21 @@ def test_differences_name_the_value(old: object, new: object, words: list[str]) 
 def test_what_follows_a_stale_stage_runs_too() -> None:
     line = Line(["a", "b", "c"], {"a": set(), "b": {"a"}, "c": set()}, {"a": ["its code changed"]})
     assert line.will_run() == ["a", "b"]
+
+
+def test_locks_of_dead_processes_are_dropped_also_while_nobody_has_reaped_them(tmp_path: Path) -> None:
+    zombie = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert zombie.stdout and zombie.stdout.read() == b""
+    file = tmp_path / ".dvc/tmp/rwlock"
+    file.parent.mkdir(parents=True)
+    alive, dead = {"pid": os.getpid(), "cmd": "dvc"}, {"pid": zombie.pid, "cmd": "dvc"}
+    file.write_text(json.dumps({"read": {"a": [alive, dead], "b": [dead]}, "write": {"c": dead, "d": alive}}))
+    while Path(f"/proc/{zombie.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        pass
+    drop_dead_locks(tmp_path)
+    assert json.loads(file.read_text()) == {"read": {"a": [alive]}, "write": {"d": alive}}
+    zombie.wait()
+    for broken in ("", "{}", "[]", '{"read": 3}'):
+        file.write_text(broken)
+        drop_dead_locks(tmp_path)
+        assert file.read_text() == broken

@@ -43,7 +43,8 @@ def test_the_smaller_of_two_overlapping_boxes_wins() -> None:
 
 def test_levels_share_all_sizes_without_a_gap() -> None:
     low, high = level_ranges(STEPS)
-    assert sorted({(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True)}) == [(0, 64), (64, 128), (128, 1e8)]
+    found = sorted(set(zip(low.tolist(), high.tolist(), strict=True)))
+    assert found == [(0, 64), (64, 128), (128, 1e8)]
 
 
 @pytest.mark.parametrize(("distances", "expected"), [

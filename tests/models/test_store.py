@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,6 @@ def test_pruned_saved_and_loaded_is_equal_to_the_bit(backbone: str, keep: float,
     smaller = prune_to(model, keep, 64, 96)
     assert parameters(smaller) <= keep * parameters(model)
     assert macs(smaller, 64, 96) < macs(model, 64, 96)
-    from dataclasses import replace
-
     save_model(tmp_path, replace(structure, plan=read_plan(smaller)), smaller.state_dict())
     again, told = load_model(tmp_path)
     assert told.classes == structure.classes
@@ -64,7 +63,8 @@ def test_pruning_leaves_the_model_it_was_given_alone() -> None:
 
 
 def test_a_share_that_cannot_be_reached_names_the_smallest_that_can() -> None:
-    with pytest.raises(UserError, match=r"cannot keep as little as 0\.001.*\n.*prune\.keep\n.*smallest share .* 0\.\d+"):
+    words = r"cannot keep as little as 0\.001.*\n.*prune\.keep\n.*smallest share .* 0\.\d+"
+    with pytest.raises(UserError, match=words):
         prune_to(build()[0], 0.001, 64, 96)
 
 

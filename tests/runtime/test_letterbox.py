@@ -16,7 +16,8 @@ from tasks.runtime.letterbox import FILL, letterbox
     ((1, 1000), (64, 64), (1, 64), 0.064),
     ((20, 20), (64, 96), (64, 64), 3.2),
 ])
-def test_where_the_picture_lies(size: tuple[int, int], into: tuple[int, int], inner: tuple[int, int], scale: float) -> None:
+def test_where_the_picture_lies(size: tuple[int, int], into: tuple[int, int], inner: tuple[int, int],
+                                scale: float) -> None:
     canvas, factor = letterbox(np.full((*size, 3), 200, dtype=np.uint8), into)
     assert canvas.shape == (*into, 3)
     assert factor == pytest.approx(scale)

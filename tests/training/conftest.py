@@ -33,5 +33,5 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dataset]:
                        "bytes": 1, "orientation": 1, "split": split})
         annotations.append({"annotation_id": i, "image_id": i, "class_id": kind, "x": left, "y": top, "w": w, "h": h,
                             "area": w * h, "iscrowd": False, "difficult": False, "source": "import", "row": f"{i}"})
-    return raw, Dataset(pa.Table.from_pylist(images, schema=IMAGES), pa.Table.from_pylist(annotations, schema=ANNOTATIONS),
-                        Meta(name="tiny", classes=["square", "bar"]))
+    tables = (pa.Table.from_pylist(images, schema=IMAGES), pa.Table.from_pylist(annotations, schema=ANNOTATIONS))
+    return raw, Dataset(*tables, Meta(name="tiny", classes=["square", "bar"]))
