@@ -85,4 +85,4 @@ def _show(said: dict[str, dict[str, Any]]) -> None:
     base = said["trained/torch"]["median_ms"]
     for name, one in said.items():
         print(f"{name:20} {one['median_ms']:7.2f} ms  p95 {one['p95_ms']:7.2f} ms  {base / one['median_ms']:5.2f} ×  "
-              f"{one['bytes'] / 1e6:6.2f} MB  peak {one['peak_memory_mb']:5.0f} MB  {one['provider']}")
+              f"{one['bytes'] / 1e6:6.2f} MB  peak {one['peak_memory_mb'] or 0:5.0f} MB  {one['provider']}")

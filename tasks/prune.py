@@ -35,7 +35,7 @@ class Params(Base):
     """
 
     keep: float = Field(0.3, gt=0, le=1)
-    retrain: Training = Training(epochs=24, backbone_lr=1.0, freeze=0)
+    retrain: Training = Training(epochs=18, backbone_lr=1.0, freeze=0)
 
 
 def facts(before: FCOS, after: FCOS, height: int, width: int) -> dict[str, Any]:

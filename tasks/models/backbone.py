@@ -24,8 +24,9 @@ class Backbone(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
-        self.body: Any = timm.create_model(name, features_only=True, out_indices=(2, 3, 4))
-        self.channels: list[int] = self.body.feature_info.channels()
+        body: Any = timm.create_model(name, features_only=True, out_indices=(2, 3, 4))
+        self.body = body
+        self.channels: list[int] = body.feature_info.channels()
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         return self.body(pixels)

@@ -108,7 +108,7 @@ def version_tags(outputs: Outputs, artefact: str, parent: str) -> dict[str, str]
         "data_hash": hashes.get("data/split") or "unknown", "test_hash": str(outputs.evaluation["test_hash"]),
         "test_images": str(outputs.evaluation.get("images", "unknown")),
         **{name: digest_file(outputs.workspace / name) for name in FILES if (outputs.workspace / name).is_file()},
-        **{f"run.{record['stage']}": str(record["run_id"]) for record in outputs.records},
+        **{f"run.{record['stage'].replace('@', '/')}": str(record["run_id"]) for record in outputs.records},
     }
     return {f"visionmill.{name}": value for name, value in tags.items()} | number_tags(outputs, artefact)
 

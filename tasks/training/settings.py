@@ -51,7 +51,7 @@ class Training(Params):
         cache_mb: memory for decoded pictures; changes the speed, never the result.
     """
 
-    epochs: int = Field(40, ge=1)
+    epochs: int = Field(32, ge=1)
     batch_size: int = Field(4, ge=1)
     lr: float = Field(7e-4, gt=0)
     backbone_lr: float = Field(0.5, gt=0, le=1)

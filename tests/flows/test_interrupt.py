@@ -111,6 +111,7 @@ def test_a_killed_stage_runs_again(served_toy: Toy) -> None:
     assert served_toy.ran() == [s for s in STAGES if s != "ingest"]
 
 
+@pytest.mark.slow
 def test_a_second_run_can_wait(served_toy: Toy) -> None:
     (served_toy.path / "slow-report").write_text("2")
     first = served_toy.start("visionmill", "run")
