@@ -25,6 +25,9 @@ def quiet() -> None:
     """Set what is not set yet, in this process; before torch, dvc, mlflow or prefect are imported."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    if mirror := os.environ.get("VISIONMILL_MIRROR"):
+        # stages run in the workspace, not where the user typed the name
+        os.environ["VISIONMILL_MIRROR"] = str(Path(mirror).expanduser().resolve())
     bin_folder = str(Path(sys.executable).parent)
     paths = os.environ.get("PATH", "").split(os.pathsep)
     if bin_folder not in paths:

@@ -1,7 +1,7 @@
 """Stage `code`: one digest a stage, of the syntax trees of all that it imports from this project.
 
 The other stages name their key as a parameter, so an edit reruns exactly what it touched. A comment, a docstring and
-the layout change nothing; neither does anything in `flows/`.
+the layout change nothing; neither does anything in `flows/` and in `tasks/registry/`, which only records.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from tasks.base.params import Params as Base
 from tasks.base.source import Sources
 
 ROOT = Path(__file__).resolve().parents[1]
+# what it writes, run ids and times, is never compared: an edit there must not train again
+TRACKING = ROOT / "tasks" / "registry"
 MEMO = Path(".visionmill/code.json")
 # presets that stages read by name; `configure` copies the other kinds into params.yaml
 KINDS = ("dataset", "target")
@@ -56,7 +58,7 @@ def closure(file: Path, sources: Sources) -> dict[str, Path]:
         if name not in found:
             found[name] = here
             named = [path for text in sources.facts(here).names for path in _resolve(text, here, sources.root)]
-            waiting += [path for path in named if path.is_file()]
+            waiting += [path for path in named if path.is_file() and TRACKING not in path.parents]
     return found
 
 

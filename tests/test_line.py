@@ -28,9 +28,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             "GIT_CONFIG_GLOBAL": os.devnull}
 
 
-def call(words: list[str], folder: Path, environment: dict[str, str], code: int = 0) -> str:
+def call(words: list[str], folder: Path, environment: dict[str, str], code: int = 0, limit: float = 900) -> str:
     """Output of a command that must end with `code`."""
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit)
     assert done.returncode == code, f"{words}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done.stdout + done.stderr
 

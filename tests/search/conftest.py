@@ -15,11 +15,13 @@ from tasks.search.plan import Plan, make_plan
 from tasks.search.search import Search
 from tasks.search.settings import parse
 from tasks.train import Params
+from tasks.training.settings import Augment
 
 SPACE = {"train.lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
          "train.augment.mosaic": {"type": "float", "low": 0.0, "high": 0.8},
          "train.batch_size": {"type": "categorical", "choices": [4, 8, 16]}}
-BASE = Params(epochs=8, lr=3e-4)
+# what the assertions speak of, whatever the defaults are
+BASE = Params(epochs=8, lr=3e-4, batch_size=8, augment=Augment(mosaic=0.3))
 
 
 class Killed(Exception):

