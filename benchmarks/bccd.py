@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.base.files import read_json
+from tasks.runtime.artefacts import in_order
 
 STAGES = ("code", "fetch", "ingest", "validate", "split", "train", "prune", "export@cpu-fp32",
           "export@cpu-int8", "evaluate")
@@ -98,7 +99,9 @@ def main() -> None:
     print(f"kept parameters: {', '.join(f'{k:.3f}' for k in kept)} (at most 0.30 asked)")
     times = speed(folders[0])
     base = times["trained/torch"]["median_ms"]
-    for name, metrics in sorted(accuracy(folders).items()):
+    found = accuracy(folders)
+    for name in in_order(found):
+        metrics = found[name]
         one = times[name]
         print(f"{name:18} AP {spread(metrics['AP'])}  AP50 {spread(metrics['AP50'])}  {one['median_ms']:6.2f} ms "
               f"{base / one['median_ms']:5.2f} ×  {one['bytes'] / 1e6:5.2f} MB   asked: {ASKED.get(name, '-')}")

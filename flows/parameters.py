@@ -30,7 +30,8 @@ def check_all(values: Any, path: Path) -> None:
     if not isinstance(values, dict):
         raise ParamsError("params.yaml has no sections", where=path, mend="visionmill new writes a complete one")
     check_sections(values, path)
-    modules = {name: f"tasks.{name}" for name in stage_names()} | {"register": "tasks.registry.register"}
+    modules = {name: f"tasks.{name}" for name in stage_names()} | {
+        "register": "tasks.registry.register", "sweep": "tasks.search.settings"}
     for name in (n for n in modules if n in values):
         check(importlib.import_module(modules[name]).Params, values[name], f"{path.name}: {name}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.stages import FAILED, SKIPPED, Outcome
 from tasks.base.files import read_json
+from tasks.runtime.artefacts import in_order
 
 if TYPE_CHECKING:
     from tasks.registry.registered import Registration
@@ -30,9 +31,9 @@ def rows(root: Path) -> list[list[str]]:
     """One row an artefact, from `results/`; empty without results."""
     measured = _read(root / "results/evaluate/metrics.json").get("artefacts", {})
     timed = _read(root / "results/benchmark/benchmark.json").get("artefacts", {})
-    return [[name, _number(values.get("AP")), _number(values.get("AP50")),
-             _megabytes(timed.get(name, {}).get("bytes") or values.get("bytes")),
-             _milliseconds(timed.get(name, {}).get("median_ms"))] for name, values in measured.items()]
+    return [[name, _number(measured[name].get("AP")), _number(measured[name].get("AP50")),
+             _megabytes(timed.get(name, {}).get("bytes") or measured[name].get("bytes")),
+             _milliseconds(timed.get(name, {}).get("median_ms"))] for name in in_order(measured)]
 
 
 def verdict(registered: Registration) -> str:

@@ -48,7 +48,7 @@ def _take(file: IO[str], workspace: Path, wait: bool) -> None:
         holder = file.read().strip() or "unknown"
         if not wait:
             raise WorkspaceBusy(f"another run is going on here ({holder})", where=workspace,
-                                mend="wait until it has ended, or: visionmill run --wait") from None
+                                mend="wait until it has ended, or add --wait") from None
         print(f"waiting for the run that is going on here ({holder})", file=sys.stderr)
         fcntl.flock(file, fcntl.LOCK_EX)
 

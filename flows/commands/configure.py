@@ -19,6 +19,8 @@ EXAMPLES = """\
   visionmill configure --dry model=fcos-resnet18         only show the diff"""
 # presets that params.yaml names; the others are copied into it
 NAMED = {"dataset": "fetch.dataset", "gate": "register.gate"}
+# a search space is taken whole: keys of an older one must not stay in it
+WHOLE = "sweep"
 KINDS = ("dataset", "gate", "model", "sweep")
 
 
@@ -59,7 +61,10 @@ def apply(values: Any, change: str, workspace: Path) -> None:
         presets.find(key, text, workspace)
         parameters.set_value(values, NAMED[key], text)
     else:
-        parameters.merge(values, _preset(key, text, workspace))
+        found = _preset(key, text, workspace)
+        if key == WHOLE:
+            values.pop(WHOLE, None)
+        parameters.merge(values, found)
 
 
 def _preset(kind: str, name: str, workspace: Path) -> dict[str, Any]:

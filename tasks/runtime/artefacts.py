@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 MODELS = ("trained", "pruned")
@@ -11,6 +12,11 @@ def artefacts(trained: Path, pruned: Path, exports: Path, targets: list[str]) ->
     """Name → model folder or file: `trained/torch`, `pruned/torch`, then `trained/T`, `pruned/T` of each target T."""
     found = {"trained/torch": trained, "pruned/torch": pruned}
     return found | {f"{model}/{target}": exports / target / f"{model}.onnx" for target in targets for model in MODELS}
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of artefacts in the order of every table: torch first, then target by target, trained before pruned."""
+    return sorted(names, key=lambda name: (not name.endswith("/torch"), name.partition("/")[2], name[0] != "t"))
 
 
 def size_of(path: Path) -> int:
