@@ -22,6 +22,7 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed, Crashed
 
 from flows import stages, summary
+from flows.cli import explain
 from flows.line import Line
 from flows.stages import FAILED, SKIPPED, Outcome, StageFailed
 from flows.workspace import leave_note
@@ -117,6 +118,18 @@ def ask_gate(registered: Registration) -> None:
         raise GateRefused(text)
 
 
+def register_and_ask(root: Path) -> tuple[Registration | None, VisionmillError | None]:
+    """The registered version, or what went wrong: an error here must not lose what the stages did."""
+    try:
+        registered = register_line(root)
+    except Exception as error:
+        text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return None, explain(error) or VisionmillError(f"registration failed: {text}", where=root,
+                                                       mend="visionmill register tries again and shows all of it")
+    ask_gate(registered, return_state=True)
+    return registered, None
+
+
 class Plan:
     """Says before each stage how far the run is and how long the rest will take."""
 
@@ -138,18 +151,23 @@ class Plan:
         print(f"{outcome.stage:12} : {outcome}{took}", flush=True)
 
 
-def close(root: Path, outcomes: list[Outcome], registered: Registration | None) -> None:
+def close(root: Path, outcomes: list[Outcome], registered: Registration | None,
+          error: VisionmillError | None = None) -> None:
     """Keep a note of the run and print its summary.
 
+    Args:
+        error: what went wrong in registration.
+
     Raises:
-        StageFailed: the first stage that failed. GateRefused: the gate said no.
+        StageFailed: the first stage that failed. VisionmillError: `error`. GateRefused: the gate said no.
     """
     failed = [outcome for outcome in outcomes if outcome.what == FAILED]
-    code = failed[0].exit_code if failed else (0 if registered and registered.gate.passed else 3)
-    leave_note("last_run", {"finished": time.strftime("%Y-%m-%d %H:%M:%S"), "exit_code": code,
+    ended = StageFailed(failed[0]) if failed else error
+    if ended is None and registered and not registered.gate.passed:
+        ended = GateRefused(summary.verdict(registered))
+    leave_note("last_run", {"finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+                            "exit_code": ended.exit_code if ended else 0, "error": error.what if error else None,
                             "outcomes": stages.as_note(outcomes)}, root)
     print(summary.failures(outcomes) if failed else summary.table(root, registered), flush=True)
-    if failed:
-        raise StageFailed(failed[0])
-    if registered and not registered.gate.passed:
-        raise GateRefused(summary.verdict(registered))
+    if ended:
+        raise ended

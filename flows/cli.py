@@ -65,7 +65,7 @@ def explain(error: BaseException) -> VisionmillError | None:
         return error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError("the disk is full; nothing was left half-written", where=error.filename,
-                         mend="free some space (`dvc gc --workspace` drops old versions) and run again")
+                         mend="free some space (`dvc gc --all-commits` drops what no commit needs) and run again")
     if isinstance(error, PermissionError):
         return UserError(f"not allowed: {error.strerror}", where=error.filename, mend="check who owns that path")
     return None

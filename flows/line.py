@@ -100,7 +100,7 @@ def _explain_params(path: str, keys: dict[str, str], locked: dict[str, Any], val
             kind, dash, name = key.partition("-")
             yield f"conf/{kind}/{name}.yaml changed" if dash else "its code changed"
         elif what == "modified" and path == "params.yaml":
-            yield from differences(key, locked.get(key), _value(values, key))
+            yield from differences(key, locked.get(key), value_at(values, key))
         else:
             yield {"deleted": f"{path}: {key} is missing", "new": f"{path}: {key} is new"}.get(
                 what, f"{path}: {key} changed")
@@ -116,7 +116,8 @@ def differences(key: str, old: Any, new: Any) -> Iterator[str]:
         yield f"{key} {'not set' if old is None else old} -> {'not set' if new is None else new}"
 
 
-def _value(values: Any, dotted: str) -> Any:
+def value_at(values: Any, dotted: str) -> Any:
+    """The value of `train.epochs`, None where there is none."""
     for part in dotted.split("."):
         values = values.get(part) if isinstance(values, dict) else None
     return values

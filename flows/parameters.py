@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import importlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,22 @@ from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from flows.commands.stage import check_sections, stage_names
+from flows.line import value_at
 from flows.workspace import leave_note, note
+from tasks.base import presets
 from tasks.base.errors import ParamsError
 from tasks.base.files import digest_file, write_atomic
 from tasks.base.params import check, read_yaml
 
+# presets that params.yaml names, by kind
+NAMED = {"dataset": "fetch.dataset", "target": "export.targets", "gate": "register.gate"}
+
 
 def check_all(values: Any, path: Path) -> None:
-    """Check every section that a stage reads.
+    """Check every section that a stage reads, the presets that are named, and that nothing is missing.
 
     Raises:
-        ParamsError: the first wrong section, key or value, with the nearest known name.
+        ParamsError: the first wrong section, key, value or preset, with the nearest known name.
     """
     if not isinstance(values, dict):
         raise ParamsError("params.yaml has no sections", where=path, mend="visionmill new writes a complete one")
@@ -34,13 +40,40 @@ def check_all(values: Any, path: Path) -> None:
         "register": "tasks.registry.register", "sweep": "tasks.search.settings"}
     for name in (n for n in modules if n in values):
         check(importlib.import_module(modules[name]).Params, values[name], f"{path.name}: {name}")
+    check_names(values, path)
+
+
+def check_names(values: Any, path: Path) -> None:
+    """Check what params.yaml names, and that it has all that the stages of the dvc.yaml beside it read.
+
+    Raises:
+        ParamsError: a preset that is not there, with the nearest known name; a section or a key that is missing.
+    """
+    for stage, key in _wanted(path.with_name("dvc.yaml")):
+        section, _, rest = key.partition(".")
+        if section not in values or (rest and value_at(values, key) is None):
+            raise ParamsError(f"{key!r} is missing, which stage {stage} reads", where=path,
+                              mend=f"put it back: git diff {path.name}, or see a workspace of `visionmill new`")
+    for kind, key in NAMED.items():
+        named = value_at(values, key)
+        for name in named if isinstance(named, list) else [named] if named is not None else []:
+            presets.find(kind, str(name), path.parent)
+
+
+def _wanted(dag: Path) -> Iterator[tuple[str, str]]:
+    """Stage and key of each value of params.yaml that a dvc.yaml names."""
+    stages = (read_yaml(dag) or {}).get("stages") or {} if dag.is_file() else {}
+    for name, stage in stages.items():
+        yield from ((name, key) for key in stage.get("do", stage).get("params", []) if isinstance(key, str))
 
 
 def check_once(workspace: Path) -> None:
-    """Check params.yaml unless this text was checked before: importing the stages costs seconds."""
+    """Check params.yaml; what this text was checked for before is left out where importing the stages costs seconds."""
     path = workspace / "params.yaml"
     digest = digest_file(path)
-    if note("checked", workspace) != digest:
+    if note("checked", workspace) == digest:
+        check_names(read_yaml(path), path)
+    else:
         check_all(read_yaml(path), path)
         leave_note("checked", digest, workspace)
 

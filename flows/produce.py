@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
-from prefect import flow, tags
+from prefect import flow
 
 from flows import bookkeeping as book
 from flows import line
-from flows.environment import quiet
+from flows.outcome import end_with, run_flow
 from flows.stages import Outcome, StageFailed
-from tasks.base.errors import GateRefused, VisionmillError
-from tasks.registry.registered import Registration
+from tasks.base.errors import GateRefused
 
 
 @flow(name="produce", validate_parameters=False, log_prints=False)
@@ -43,32 +40,14 @@ def produce(workspace: str = ".", retries: int = 1, limit_s: float = 43_200.0, p
             outcomes[stage] = book.repro_stage(root, stage, retries=retries, limit_s=limit_s, pull=pull)
         progress.report(outcomes[stage])
     whole = all(outcome.what not in book.BAD for outcome in outcomes.values())
-    book.close(root, list(outcomes.values()), _register(root) if whole else None)
-
-
-def _register(root: Path) -> Registration:
-    registered = book.register_line(root)
-    book.ask_gate(registered, return_state=True)
-    return registered
+    registered, error = book.register_and_ask(root) if whole else (None, None)
+    book.close(root, list(outcomes.values()), registered, error)
 
 
 def main(words: list[str]) -> int:
     """Run the flow with the options of a JSON object; the exit code says how it ended."""
-    with tags(book.workspace_tag(Path().resolve())):
-        state = produce(**json.loads(words[0] if words else "{}"), return_state=True)
-    error = state.result(raise_on_failure=False)
-    if isinstance(error, BaseException) and not isinstance(error, VisionmillError):
-        raise error
-    if isinstance(error, VisionmillError) and not isinstance(error, StageFailed | GateRefused):
-        print(f"error: {error}", file=sys.stderr)
-    return error.exit_code if isinstance(error, VisionmillError) else 0
+    return run_flow(produce, words, told=(StageFailed, GateRefused))
 
 
 if __name__ == "__main__":
-    quiet()
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        # Prefect has marked the run as crashed on the way here
-        print("interrupted: what was finished is kept, `visionmill run` goes on from there", file=sys.stderr)
-        sys.exit(130)
+    end_with(main, "what was finished is kept, `visionmill run`")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.stages import FAILED, SKIPPED, Outcome
+from flows.workspace import own_program
 from tasks.base.files import read_json
 from tasks.runtime.artefacts import in_order
 
@@ -23,7 +25,7 @@ def table(root: Path, registered: Registration | None) -> str:
         aliases = f" ({', '.join(registered.aliases)})" if registered.aliases else ""
         parts += [verdict(registered), f"registered: {registered.name} version {registered.version}{aliases}"]
     parts += [f"report:     {path}" for path in _report(root)]
-    parts.append(f"runs:       cd {root} && mlflow ui")
+    parts.append(f"runs:       cd {shlex.quote(str(root))} && {shlex.quote(own_program('mlflow'))} ui")
     return "\n" + "\n".join(parts)
 
 

@@ -5,20 +5,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, tags, task
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows import bookkeeping as book
 from flows.commands.sweep import DATA, NEXT, RAW, plan_of
-from flows.environment import quiet
-from tasks.base.errors import VisionmillError
+from flows.outcome import end_with, run_flow
 from tasks.data.table import read_dataset
 from tasks.registry.versions import resolve_model
 from tasks.search import summary
@@ -61,20 +58,8 @@ def _trial(search: Search, trial: Any) -> State[None]:
 
 def main(words: list[str]) -> int:
     """Run the flow with the options of a JSON object; the exit code says how it ended."""
-    with tags(book.workspace_tag(Path().resolve())):
-        state = sweep(**json.loads(words[0] if words else "{}"), return_state=True)
-    error = state.result(raise_on_failure=False)
-    if isinstance(error, BaseException) and not isinstance(error, VisionmillError):
-        raise error
-    if isinstance(error, VisionmillError):
-        print(f"error: {error}", file=sys.stderr)
-    return error.exit_code if isinstance(error, VisionmillError) else 0
+    return run_flow(sweep, words)
 
 
 if __name__ == "__main__":
-    quiet()
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        print("interrupted: finished trials are kept, `visionmill sweep` goes on from there", file=sys.stderr)
-        sys.exit(130)
+    end_with(main, "finished trials are kept, `visionmill sweep`")

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tasks.base.errors import UserError, nearest
 from tasks.base.files import write_json
 from tasks.data.pictures import SUFFIXES, read_picture
+from tasks.metrics.targets import chosen_targets
 from tasks.registry.versions import resolve_model
 from tasks.runtime.detections import Detections
 from tasks.runtime.detector import Detector, open_detector
@@ -22,12 +23,13 @@ COLOURS = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#C
 
 
 def default_model(workspace: Path = Path()) -> Path:
-    """The smallest step to an answer in a workspace: its pruned file for the last target that was made.
+    """The pruned file of a workspace for one of its export targets, INT8 ones first, else its pruned or trained model.
 
     Raises:
         UserError: nothing has been made yet.
     """
-    for name in ("exports/cpu-int8/pruned.onnx", "exports/cpu-fp32/pruned.onnx", "models/pruned", "models/trained"):
+    made = [f"exports/{target}/pruned.onnx" for target in reversed(chosen_targets(workspace / "params.yaml"))]
+    for name in (*sorted(made, key=lambda name: "int8" not in name), "models/pruned", "models/trained"):
         if (workspace / name).exists():
             return workspace / name
     raise UserError("there is no model in this workspace yet", where=workspace.resolve(),
@@ -102,13 +104,14 @@ def run_predict(pictures: Sequence[Path], out: Path, model: str | None = None, t
     files = collect(pictures)
     detector = open_detector(resolve_model(model, "deployed", workspace) if model else default_model(workspace))
     limits = thresholds(detector, threshold)
+    names = _names(files)
+    _spare_originals(files, [out / name for name in names])
     out.mkdir(parents=True, exist_ok=True)
     said: dict[str, list[dict[str, Any]]] = {}
-    for at, file in enumerate(files):
+    for file, name in zip(files, names, strict=True):
         picture = read_picture(file)
         found = detector.predict([picture], score_threshold=limits)[0]
         said[str(file)] = rows(found, detector.classes)
-        name = f"{file.stem}.png" if len({f.stem for f in files}) == len(files) else f"{at:05d}-{file.stem}.png"
         draw(picture, found, detector.classes).save(out / name)
         counts = {c: sum(r["class"] == c for r in said[str(file)]) for c in detector.classes}
         print(f"{file.name}: {', '.join(f'{n} {c}' for c, n in counts.items() if n) or 'nothing'} → {out / name}")
@@ -116,6 +119,18 @@ def run_predict(pictures: Sequence[Path], out: Path, model: str | None = None, t
                                           "pictures": said})
     print(f"{len(files)} pictures through {detector.provider}")
     return said
+
+
+def _names(files: list[Path]) -> list[str]:
+    single = len({f.stem for f in files}) == len(files)
+    return [f"{file.stem}.png" if single else f"{at:05d}-{file.stem}.png" for at, file in enumerate(files)]
+
+
+def _spare_originals(files: list[Path], drawn: list[Path]) -> None:
+    both = {f.resolve() for f in files} & {d.resolve() for d in drawn}
+    if both:
+        raise UserError("the drawn picture would replace the original", where=sorted(both)[0],
+                        mend="--out another folder")
 
 
 def rows(found: Detections, classes: list[str]) -> list[dict[str, Any]]:

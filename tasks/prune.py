@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from tasks.models.fcos import FCOS
 from tasks.models.plan import read_plan
 from tasks.models.store import Structure, load_model, save_model
 from tasks.registry.runs import StageRun, stage_run
-from tasks.training.session import known_run, learn, use_threads, work_folder
+from tasks.training.session import forget, known_run, learn, use_threads, work_folder
 from tasks.training.settings import Training
 from tasks.training.state import State
 
@@ -31,11 +30,13 @@ class Params(Base):
 
     Attributes:
         keep: share of the parameters to keep, at most; 1 leaves the network as it is.
+        distil: what is left imitates the answers of the whole network, beside learning from the labels.
         retrain: how what is left is trained; nothing is frozen.
     """
 
     keep: float = Field(0.3, gt=0, le=1)
-    retrain: Training = Training(epochs=18, backbone_lr=1.0, freeze=0)
+    distil: bool = True
+    retrain: Training = Training(epochs=20, backbone_lr=1.0, freeze=0)
 
 
 def facts(before: FCOS, after: FCOS, height: int, width: int) -> dict[str, Any]:
@@ -65,10 +66,11 @@ def run(params: Params, *, raw: Path, data: Path, model: Path, out: Path, run: P
                    resume=known_run(work)) as told:
         after = prune_to(before, params.keep, structure.height, structure.width)
         said = facts(before, after, structure.height, structure.width)
-        state = learn(after, dataset, raw, (structure.height, structure.width), params.retrain, work, told)
-        _save(out, replace(structure, plan=read_plan(after)), state, said)
+        state, best = learn(after, dataset, raw, (structure.height, structure.width), params.retrain, work, told,
+                            before.requires_grad_(False) if params.distil else None)
+        _save(out, replace(structure, plan=read_plan(after), thresholds=best), state, said)
         _tell(told, {**said, **measured(before, after, structure.height, structure.width)}, state, out)
-    shutil.rmtree(work, ignore_errors=True)
+    forget(work)
 
 
 def _save(out: Path, structure: Structure, state: State, said: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from tasks.base.files import digest_tree, digest_value, folder_atomic, write_json
@@ -11,7 +11,7 @@ from tasks.models.preset import DetectorPreset, input_shape
 from tasks.models.store import Structure, save_model
 from tasks.registry.runs import stage_run
 from tasks.registry.versions import resolve_model
-from tasks.training.session import known_run, learn, parts, use_threads, work_folder
+from tasks.training.session import forget, known_run, learn, parts, use_threads, work_folder
 from tasks.training.settings import Training
 from tasks.training.start import start
 
@@ -49,12 +49,12 @@ def run(params: Params, *, raw: Path, data: Path, out: Path, run: Path) -> None:
     with stage_run("train", line=line, params=params.model_dump(), record=run, resume=known_run(work)) as told:
         told.dataset(dataset.meta.name, data_hash)
         model = start(structure, params.init, params.seed, earlier)
-        state = learn(model, dataset, raw, (structure.height, structure.width), settings, work, told)
+        state, best = learn(model, dataset, raw, (structure.height, structure.width), settings, work, told)
         told.metrics({"best_epoch": state.best_epoch, "best_val_AP": state.best_ap})
         with folder_atomic(out) as folder:
-            save_model(folder, structure, state.best)
+            save_model(folder, replace(structure, thresholds=best), state.best)
             write_json(folder / "history.json", state.history)
         told.artifact(out / "history.json", "train")
-    shutil.rmtree(work, ignore_errors=True)
+    forget(work)
     print(f"trained {params.model.backbone} at {structure.height} × {structure.width}: validation AP "
           f"{state.best_ap:.3f} in epoch {state.best_epoch} of {state.epoch}")

@@ -40,6 +40,7 @@ def test_wrong_thresholds_are_told(asked: str, words: str) -> None:
 
 
 def test_a_workspace_without_a_model_says_how_to_make_one(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("export: {targets: []}")
     with pytest.raises(UserError, match="visionmill run"):
         default_model(tmp_path)
 
@@ -73,3 +74,24 @@ def test_boxes_at_the_border_are_drawn() -> None:
                        np.array([0, 8], dtype=np.int64))
     picture = np.zeros((64, 64, 3), np.uint8)
     assert np.asarray(draw(picture, found, [f"class {i}" for i in range(9)])).any()
+
+
+def test_an_original_is_never_replaced(model_folder: Path, tmp_path: Path) -> None:  # noqa: F811
+    file = tmp_path / "x.png"
+    Image.fromarray(load_sample_images().images[0][:50, :60]).save(file)
+    before = file.read_bytes()
+    with pytest.raises(UserError, match="replace the original"):
+        run_predict([file], tmp_path, str(model_folder))
+    assert file.read_bytes() == before
+
+
+def test_the_default_model_is_the_pruned_int8_file_of_a_chosen_target(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("export: {targets: [cpu-fp32, cpu-int8]}")
+    for name in ("models/trained", "exports/cpu-fp32", "exports/cpu-int8", "exports/old-int8"):
+        (tmp_path / name).mkdir(parents=True)
+    assert default_model(tmp_path) == tmp_path / "models/trained"
+    for target in ("cpu-fp32", "old-int8"):
+        (tmp_path / f"exports/{target}/pruned.onnx").touch()
+    assert default_model(tmp_path) == tmp_path / "exports/cpu-fp32/pruned.onnx"
+    (tmp_path / "exports/cpu-int8/pruned.onnx").touch()
+    assert default_model(tmp_path) == tmp_path / "exports/cpu-int8/pruned.onnx"

@@ -7,7 +7,7 @@ from typing import Any
 
 from flows import parameters
 from flows.commands.help import parser
-from flows.workspace import enter
+from flows.workspace import enter, is_catalogue
 from tasks.base import presets
 from tasks.base.errors import ParamsError, UserError, nearest
 
@@ -17,8 +17,6 @@ EXAMPLES = """\
   visionmill configure train.epochs=20 train.seed=1      values
   visionmill configure export.targets=[cpu-fp32,cpu-int8]
   visionmill configure --dry model=fcos-resnet18         only show the diff"""
-# presets that params.yaml names; the others are copied into it
-NAMED = {"dataset": "fetch.dataset", "gate": "register.gate"}
 # a search space is taken whole: keys of an older one must not stay in it
 WHOLE = "sweep"
 KINDS = ("dataset", "gate", "model", "sweep")
@@ -46,25 +44,36 @@ def apply(values: Any, change: str, workspace: Path) -> None:
     """Lay one `KEY=VALUE` over the values of params.yaml.
 
     Raises:
-        UserError: it has no `=`, or names neither a kind of preset nor a key with a dot.
+        UserError: it has no `=`, names neither a kind of preset nor a key with a dot, or a data set in a workspace
+            whose pictures are a folder of one's own.
     """
     key, equals, text = change.partition("=")
     if not equals or not key:
         raise UserError(f"expected KEY=VALUE, got {change!r}", mend="visionmill configure --help")
+    if key in ("dataset", parameters.NAMED["dataset"]) and not is_catalogue(workspace):
+        raise UserError("the pictures of this workspace are a folder of its own, not of the catalogue",
+                        where=workspace / "data" / "raw.dvc", mend=f"visionmill new PATH --data {text}")
     if "." in key:
         parameters.set_value(values, key, parameters.scalar(text))
     elif key not in KINDS:
         guess = nearest(key, KINDS)
         raise UserError(f"{key!r} is neither a kind of preset nor a key such as train.epochs",
                         mend=f"did you mean {guess!r}?" if guess else f"kinds: {', '.join(KINDS)}")
-    elif key in NAMED:
+    elif key in parameters.NAMED:
         presets.find(key, text, workspace)
-        parameters.set_value(values, NAMED[key], text)
+        parameters.set_value(values, parameters.NAMED[key], text)
+        parameters.merge(values, _recommended(text, workspace) if key == "dataset" else {})
     else:
         found = _preset(key, text, workspace)
         if key == WHOLE:
             values.pop(WHOLE, None)
         parameters.merge(values, found)
+
+
+def _recommended(name: str, workspace: Path) -> dict[str, Any]:
+    from tasks.data.catalogue import read_entry
+
+    return read_entry(name, workspace).params
 
 
 def _preset(kind: str, name: str, workspace: Path) -> dict[str, Any]:

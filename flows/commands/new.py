@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,11 +100,19 @@ def _write_files(folder: Path, source: str | Path, name: str | None) -> None:
     if isinstance(source, str):
         parameters.set_value(values, "fetch.dataset", source)
         parameters.merge(values, read_entry(source).params)
+        _copy_entry(folder, presets.find("dataset", source))
     if name:
         parameters.set_value(values, "register.name", name)
     params.write_text(parameters.as_text(values), encoding="utf-8")
     (folder / "dvc.yaml").write_text(render("dvc.yaml", catalogue=catalogue), encoding="utf-8")
     (folder / ".gitignore").write_text(surroundings()[".gitignore"], encoding="utf-8")
+
+
+def _copy_entry(folder: Path, entry: Path) -> None:
+    # an entry of the current folder's own conf/ is nowhere else
+    if not entry.is_relative_to(presets.PACKAGE):
+        (folder / "conf/dataset").mkdir(parents=True)
+        shutil.copyfile(entry, folder / "conf/dataset" / entry.name)
 
 
 def _fetch(folder: Path) -> None:
@@ -118,7 +127,7 @@ def _fetch(folder: Path) -> None:
 
 
 def _commit(folder: Path) -> None:
-    known = subprocess.run(["git", "config", "user.name"], cwd=folder, capture_output=True).returncode == 0
+    known = _ask(["git", "config", "user.name"], folder).returncode == 0
     who = [] if known else ["-c", "user.name=visionmill", "-c", "user.email=visionmill@localhost"]
     _call(["git", "add", "."], folder)
     _call(["git", *who, "commit", "-q", "-m", "visionmill new"], folder)
@@ -126,12 +135,18 @@ def _commit(folder: Path) -> None:
 
 def _is_inside_git(path: Path) -> bool:
     above = next(folder for folder in path.parents if folder.is_dir())
-    asked = subprocess.run(["git", "rev-parse", "--is-inside-work-tree"], cwd=above, capture_output=True, text=True)
-    return asked.stdout.strip() == "true"
+    return _ask(["git", "rev-parse", "--is-inside-work-tree"], above).stdout.strip() == "true"
 
 
 def _call(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = _ask(command, folder)
     if done.returncode:
         text = (done.stderr or done.stdout).strip()
         raise VisionmillError(f"{' '.join(command[-3:])} failed: {text}", where=folder, mend="visionmill doctor")
+
+
+def _ask(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise UserError(f"{command[0]} is not installed", mend=f"install {command[0]}") from error

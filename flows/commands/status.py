@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from flows import line
 from flows.commands.help import parser
 from flows.workspace import NOTES, enter, note
 from tasks.base.errors import VisionmillError
+from tasks.registry import store
 from tasks.registry.registered import is_registered
 
 EXAMPLES = """\
@@ -52,7 +54,8 @@ def last_run(workspace: Path) -> list[str]:
     parts = [f"{what}: {', '.join(stages)}" for what, stages in counts.items() if what != "up to date"]
     failed = [f"           {o['stage']}: {o['reason']}" for o in known["outcomes"] if o["what"] == "failed"]
     did = "; ".join(parts) or "everything was up to date"
-    return [f"last run   {known['finished']}, ended {ended}; {did}", *failed]
+    broke = [f"           registration: {known['error']}"] if known.get("error") else []
+    return [f"last run   {known['finished']}, ended {ended}; {did}", *failed, *broke]
 
 
 def versions(workspace: Path) -> list[str]:
@@ -65,7 +68,7 @@ def versions(workspace: Path) -> list[str]:
 
 
 def _champion(workspace: Path) -> str:
-    if not (workspace / NOTES / "registered.json").exists():
+    if not _has_store(workspace):
         return "none"
     from tasks.registry.versions import champion
 
@@ -74,6 +77,13 @@ def _champion(workspace: Path) -> str:
     except VisionmillError as error:
         return error.what
     return f"{found['name']} version {found['version']}" if found else "none"
+
+
+def _has_store(workspace: Path) -> bool:
+    """Whether there may be versions: asking a SQLite file that is not there would make it."""
+    uri = os.environ.get("MLFLOW_REGISTRY_URI") or store.tracking_uri(workspace)
+    file = uri.removeprefix("sqlite:///").partition("?")[0]
+    return not uri.startswith("sqlite:///") or (workspace / file).exists()
 
 
 def disk(workspace: Path) -> str:

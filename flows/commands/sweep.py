@@ -31,17 +31,10 @@ def main(words: list[str]) -> int:
     """Search in the current folder, or adopt what a search found."""
     options = _arguments().parse_args(words)
     workspace = enter()
-    if options.action == "adopt":
-        with workspace_lock(workspace, wait=options.wait):
-            return adopt(workspace, unfinished=options.unfinished, dry=options.dry)
-    plan = plan_of(workspace, options.preset, changes := _changes(options))
-    if (told := _finished(plan, workspace)) is not None:
-        print(f"{told}\n\nnothing to do: all {plan.settings.trials} trials of this search are done\n{NEXT}")
-        return 0
-    print("\n".join([*plan.notes, *([told] if (told := store.advice(plan)) else [])]), flush=True)
     with workspace_lock(workspace, wait=options.wait):
-        return supervise("flows.sweep", {"workspace": str(workspace), "preset": options.preset, "changes": changes},
-                         workspace)
+        if options.action == "adopt":
+            return adopt(workspace, unfinished=options.unfinished, dry=options.dry)
+        return search(workspace, options.preset, _changes(options))
 
 
 NEXT = "visionmill sweep adopt writes the best into params.yaml"
@@ -60,6 +53,16 @@ def _arguments() -> argparse.ArgumentParser:
     arguments.add_argument("--unfinished", action="store_true", help="adopt: the best so far of an unfinished search")
     arguments.add_argument("--dry", action="store_true", help="adopt: show the diff and write nothing")
     return arguments
+
+
+def search(workspace: Path, preset: str | None, changes: dict[str, Any]) -> int:
+    """Run the trials that are still to do; call it under `workspace_lock`."""
+    plan = plan_of(workspace, preset, changes)
+    if (told := _finished(plan, workspace)) is not None:
+        print(f"{told}\n\nnothing to do: all {plan.settings.trials} trials of this search are done\n{NEXT}")
+        return 0
+    print("\n".join([*plan.notes, *([told] if (told := store.advice(plan)) else [])]), flush=True)
+    return supervise("flows.sweep", {"workspace": str(workspace), "preset": preset, "changes": changes}, workspace)
 
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
@@ -88,8 +91,7 @@ def _finished(plan: Plan, workspace: Path) -> str | None:
     folder = folder_of(plan, workspace)
     if not (folder / store.JOURNAL).is_file():
         return None
-    with workspace_lock(workspace):
-        study = store.open_study(plan, folder)
+    study = store.open_study(plan, folder)
     done = len(store.finished(study)) >= plan.settings.trials
     return summary.table(study, plan) if done else None
 

@@ -8,7 +8,7 @@ from flows.workspace import enter, is_catalogue, render
 from tasks.base.files import write_atomic
 
 EXAMPLES = """\
-  pip install -U visionmill; visionmill upgrade; git diff"""
+  git -C CLONE pull; visionmill upgrade; git diff      CLONE: where visionmill was installed from"""
 
 
 def main(words: list[str]) -> int:

@@ -1,1 +1,1 @@
-"""What every room needs: errors, files, parameters, presets, progress."""
+"""What every part needs: errors, files, parameters, presets, progress."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from tasks.base.errors import GateRefused
 from tasks.base.params import Params
 from tasks.data.pictures import read_picture
 from tasks.data.table import Dataset
@@ -37,23 +38,31 @@ class Limits(Params):
 
 
 def compare(reference: Detector, file: Detector, val: Dataset, raw: Path, count: int) -> dict[str, Any]:
-    """Differences between two artefacts of one model; AP is None where the split has no box."""
-    pictures = [read_picture(raw / name) for name in val.images["file"].to_pylist()]
+    """Differences between two artefacts of one model; AP is None where the split has no box.
+
+    Raises:
+        GateRefused: the file's answers are not finite.
+    """
+    files = [raw / name for name in val.images["file"].to_pylist()]
     scores, boxes = 0.0, 0.0
-    for picture in pictures[:count]:
-        image, _ = reference.fit(picture)
+    for file_name in files[:count]:
+        image, _ = reference.fit(read_picture(file_name))
         (want_boxes, want_scores), (got_boxes, got_scores) = reference.raw(image), file.raw(image)
+        if not (np.isfinite(got_scores).all() and np.isfinite(got_boxes).all()):
+            raise GateRefused("the file answers with numbers that are not finite", where=file_name.name,
+                              mend="another export.calibration.method, or more calibration pictures")
         scores = max(scores, float(np.abs(want_scores - got_scores).max()))
         shown = want_scores.max(axis=2) > SEEN
         if shown.any():
             boxes = max(boxes, float(np.abs(want_boxes[shown] - got_boxes[shown]).max()))
-    torch_ap, own_ap = (_ap(d, val, pictures) for d in (reference, file))
+    torch_ap, own_ap = (_ap(d, val, files) for d in (reference, file))
     return {"max_score_difference": scores, "max_box_difference_px": boxes, "val_AP_torch": torch_ap, "val_AP": own_ap,
-            "pictures": min(count, len(pictures))}
+            "pictures": min(count, len(files))}
 
 
-def _ap(detector: Detector, val: Dataset, pictures: list[np.ndarray]) -> float | None:
-    found = dict(zip(val.images["image_id"].to_pylist(), detector.predict(pictures), strict=True))
+def _ap(detector: Detector, val: Dataset, files: list[Path]) -> float | None:
+    ids = val.images["image_id"].to_pylist()
+    found = {i: detector.predict([read_picture(file)])[0] for i, file in zip(ids, files, strict=True)}
     return quick_ap(val, detections_table(found))[0]
 
 

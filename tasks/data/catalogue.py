@@ -65,13 +65,13 @@ class Entry(Params):
     params: dict[str, Any] = {}
 
 
-def read_entry(name: str) -> Entry:
-    """The catalogue entry called `name`.
+def read_entry(name: str, workspace: Path = Path()) -> Entry:
+    """The catalogue entry called `name`, a workspace's own first.
 
     Raises:
         ParamsError: there is none, or it is not written as it must be.
     """
-    return check(Entry, presets.load("dataset", name), f"conf/dataset/{name}.yaml")
+    return check(Entry, presets.load("dataset", name, workspace), f"conf/dataset/{name}.yaml")
 
 
 def obtain(name: str, entry: Entry, folder: Path) -> str:

@@ -13,21 +13,24 @@ import pyarrow.compute as pc
 from tasks.base.progress import Progress
 from tasks.data.findings import Finding
 from tasks.data.pictures import find_flaw, over_pictures
-from tasks.data.table import Dataset
+from tasks.data.table import SPLIT_ORDER, Dataset
 
 # decimals of a published COCO box reach this far over the edge by rounding alone
 ROUNDING = 0.01
 # pixels; thinner ones have no area left as 32-bit corners
 MIN_SIDE = 0.01
 SIDES = ("x", "y", "w", "h")
-SPLIT_ORDER = {"test": 0, "val": 1, "train": 2, None: 3}
 
 
 def from_notes(dataset: Dataset, notes: list[dict[str, Any]]) -> Iterator[Finding]:
-    """What `ingest` saw and could not put into the table."""
+    """What `ingest` saw and could not put into the table.
+
+    A `leaked` note is about a copy that never entered it; its picture has the split that counts first, and stays.
+    """
     ids = dict(zip(dataset.images["file"].to_pylist(), dataset.images["image_id"].to_pylist(), strict=True))
     for note in notes:
-        yield Finding(note["kind"], note["file"], note["row"], note["detail"], ids.get(note["picture"]))
+        image_id = None if note["kind"] == "leaked" else ids.get(note["picture"])
+        yield Finding(note["kind"], note["file"], note["row"], note["detail"], image_id)
 
 
 def check_pictures(dataset: Dataset, raw: Path) -> Iterator[Finding]:

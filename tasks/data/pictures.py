@@ -53,7 +53,7 @@ def read_picture(path: Path) -> np.ndarray:
                 return np.asarray(_eight_bit(ImageOps.exif_transpose(picture)).convert("RGB"))
         except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, …
             flaw = ("truncated", str(error))
-    mend = f"replace it, or leave it out: validate.{flaw[0]}: drop"
+    mend = f"replace or remove the picture; in a line: validate.{flaw[0]}: drop"
     raise DataError(f"picture is {flaw[0].replace('_', ' ')}: {flaw[1]}", where=path, mend=mend)
 
 

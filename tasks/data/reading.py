@@ -10,6 +10,7 @@ from tasks.base.errors import DataError
 from tasks.data.formats import coco, voc
 from tasks.data.formats.index import FolderIndex
 from tasks.data.formats.record import Note, Picture, Source
+from tasks.data.table import SPLIT_ORDER
 
 Format = Literal["auto", "voc", "coco"]
 FINDERS = {"voc": voc.find, "coco": coco.find}
@@ -43,10 +44,11 @@ def read_pictures(index: FolderIndex, sources: Iterable[Source], notes: list[Not
                   voc_pixels: voc.Pixels = "corners") -> Iterator[Picture]:
     """Every annotated picture once, then the pictures beside them that no annotation mentions.
 
+    Of a picture that is in several splits the copy in test goes before the one in val, and that before train's.
     `notes` and `labels` are filled on the way.
     """
     seen: dict[str, Picture] = {}
-    for source in sources:
+    for source in sorted(sources, key=lambda source: SPLIT_ORDER[source.split]):
         read = (voc.read(index, source, notes, labels, voc_pixels) if source.format == "voc"
                 else coco.read(index, source, notes, labels))
         for picture in read:
@@ -66,7 +68,7 @@ def _twice(first: Picture, again: Picture) -> Note:
     kind = "leaked" if first.split != again.split else "duplicate_id"
     file, _, row = again.row.partition("#")
     detail = f"{again.file} ({again.split or 'no split'}) is described by {first.row} too ({first.split or 'no split'})"
-    return Note(kind, file, row, detail, again.file)
+    return Note(kind, file, row, f"{detail}, which counts", again.file)
 
 
 def _unannotated(index: FolderIndex, seen: dict[str, Picture], notes: list[Note]) -> Iterator[Picture]:

@@ -19,6 +19,8 @@ from tasks.base.errors import DataError
 from tasks.base.files import folder_atomic, read_json, write_json
 
 SPLITS = ("train", "val", "test")
+# of a picture in several splits the first of these stays: a number that is published must not be of seen pictures
+SPLIT_ORDER = {"test": 0, "val": 1, "train": 2, None: 3}
 
 IMAGES = pa.schema([
     pa.field("image_id", pa.int64(), nullable=False),

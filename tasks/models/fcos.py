@@ -18,6 +18,7 @@ from tasks.models.preset import DetectorPreset
 # One mean and scale for all channels, an integer and a power of two: a quantised file then reads the picture's bytes as
 # they are, as numbers with this zero point and scale. Backbones trained with others are adapted when they are loaded.
 ZERO_POINT, SCALE = 127, 128
+SEEN = 0.1  # score from which a teacher's box is imitated
 
 
 class Target(NamedTuple):
@@ -76,7 +77,7 @@ class FCOS(nn.Module):
         scores = (logits.float().sigmoid() * quality.float().sigmoid().unsqueeze(-1)).sqrt()
         return self._boxes(distances), scores
 
-    def loss(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
+    def loss(self, images: Tensor, targets: list[Target], teacher: FCOS | None = None) -> dict[str, Tensor]:
         """The three losses of the paper, each divided by what answers for a box.
 
         The third output learns the overlap (IoU) of its box instead of the paper's centre-ness, as in IoU-aware
@@ -85,6 +86,7 @@ class FCOS(nn.Module):
         Args:
             images: uint8 [N, 3, H, W], RGB.
             targets: N of them.
+            teacher: a network of the same input shape and classes, whose answers are a fourth loss.
         """
         logits, distances, quality = self.head(self._levels(images))
         logits, quality = logits.float(), quality.float()
@@ -100,12 +102,32 @@ class FCOS(nn.Module):
         guessed = self._boxes(distances)[found]
         misfit = generalized_box_iou_loss(guessed, boxes)
         hit = iou_of(guessed.detach(), boxes)
+        taught = {} if teacher is None else {"imitation": self._imitation(teacher, images, logits, distances, quality)}
         return {
+            **taught,
             "classification": sigmoid_focal_loss(logits, wanted, reduction="sum") / max(1, len(cells)),
             "box": (misfit * central).sum() / central.sum().clamp(min=1e-6),
             "overlap": functional.binary_cross_entropy_with_logits(quality[found], hit, reduction="sum")
             / max(1, len(cells)),
         }
+
+    def _imitation(self, teacher: FCOS, images: Tensor, logits: Tensor, distances: Tensor, quality: Tensor) -> Tensor:
+        """How far the answers are from the teacher's, over what the teacher sees.
+
+        Classes and quality by quality focal loss (arXiv:2006.04388) towards the teacher's probabilities, boxes by GIoU
+        weighed with its scores, as in localisation distillation (arXiv:2102.12252).
+        """
+        with torch.no_grad():
+            their_logits, their_distances, their_quality = teacher.head(teacher._levels(images))
+            wanted, fits = their_logits.float().sigmoid(), their_quality.float().sigmoid()
+            weight = (wanted.amax(dim=2) * fits).sqrt()
+            seen = weight > SEEN
+        total = weight[seen].sum().clamp(min=1.0)
+        gap = (logits.sigmoid() - wanted).abs().detach()
+        classes = functional.binary_cross_entropy_with_logits(logits, wanted, gap**2, reduction="sum")
+        boxes = generalized_box_iou_loss(self._boxes(distances)[seen], self._boxes(their_distances)[seen])
+        good = functional.binary_cross_entropy_with_logits(quality[seen], fits[seen], weight[seen], reduction="sum")
+        return (classes + (boxes * weight[seen]).sum() + good) / total
 
 
 def iou_of(a: Tensor, b: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -29,7 +29,7 @@ class DetectorPreset(Params):
     head_convs: int = Field(2, ge=1, le=8)
     head_norm: Literal["group", "batch"] = "batch"
     image_size: int = Field(320, ge=64, le=2048)
-    aspect: Literal["auto"] | float = "auto"
+    aspect: Literal["auto"] | Annotated[float, Field(gt=0.05, lt=20)] = "auto"
 
 
 def input_shape(preset: DetectorPreset, aspects: list[float]) -> tuple[int, int]:

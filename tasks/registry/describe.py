@@ -8,6 +8,7 @@ from typing import Any
 from tasks.registry import lineage
 from tasks.registry.gate import GateReport
 from tasks.registry.outputs import Outputs
+from tasks.runtime.artefacts import in_order
 
 
 def describe(outputs: Outputs, report: GateReport, version: Any) -> str:
@@ -20,7 +21,7 @@ def describe(outputs: Outputs, report: GateReport, version: Any) -> str:
 def artefact_table(outputs: Outputs) -> str:
     """One row an artefact: AP, AP50 (0..1), size in MB, median latency in ms, times faster than trained/torch."""
     rows = ["| artefact | AP | AP50 | MB | ms | speedup |", "|---|---|---|---|---|---|"]
-    for artefact in outputs.evaluation["artefacts"]:
+    for artefact in in_order(outputs.evaluation["artefacts"]):
         n = outputs.numbers(artefact)
         size = n["bytes"] / 1e6 if n["bytes"] else None
         rows.append(f"| {artefact} | {_text(n['AP'], 4)} | {_text(n['AP50'], 4)} | {_text(size, 2)} | "

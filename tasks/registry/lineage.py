@@ -71,6 +71,20 @@ def code_state(workspace: Path = Path()) -> dict[str, Any]:
     return {"commit": commit(workspace), "package_commit": package, "package_version": release, "uncommitted": files}
 
 
+def locked_stages(workspace: Path = Path()) -> dict[str, Any]:
+    """The stages of dvc.lock that dvc.yaml still has; DVC keeps those that were dropped, such as an export target."""
+    locked, defined = _stages(workspace / "dvc.lock"), _stages(workspace / "dvc.yaml")
+    params = _plain(workspace / "params.yaml")
+    return {name: stage for name, stage in locked.items() if not defined or _is_defined(name, defined, params)}
+
+
+def value_at(values: Any, name: str) -> Any:
+    """The value under a dotted name, None where there is none."""
+    for key in name.split("."):
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
+
+
 def dvc_hashes(workspace: Path = Path()) -> dict[str, str]:
     """Hash of every output in dvc.lock and of every path that a `.dvc` file tracks; path → hash."""
     found: dict[str, str] = {}
@@ -78,9 +92,7 @@ def dvc_hashes(workspace: Path = Path()) -> dict[str, str]:
         if file.is_file():
             found |= {(file.parent / out["path"]).relative_to(workspace).as_posix(): out.get("md5", "")
                       for out in (read_yaml(file) or {}).get("outs", [])}
-    lock = workspace / "dvc.lock"
-    stages = (read_yaml(lock) or {}).get("stages", {}) if lock.is_file() else {}
-    for stage in stages.values():
+    for stage in locked_stages(workspace).values():
         found |= {out["path"]: out.get("md5", "") for out in stage.get("outs", [])}
     return found
 
@@ -88,10 +100,8 @@ def dvc_hashes(workspace: Path = Path()) -> dict[str, str]:
 def stage_inputs(name: str, workspace: Path = Path()) -> dict[str, str]:
     """DVC hash of each dependency of the stage `name` (`train`, `export@cpu-int8`); a dependency that is a folder of
     several outputs gives one entry each."""
-    file = workspace / "dvc.yaml"
-    stages = (read_yaml(file) or {}).get("stages", {}) if file.is_file() else {}
     base, _, item = name.partition("@")
-    stage = stages.get(base) or {}
+    stage = _stages(workspace / "dvc.yaml").get(base) or {}
     deps = [str(dep).replace("${item}", item) for dep in stage.get("do", stage).get("deps", [])]
     hashes = dvc_hashes(workspace)
     return {path: value for path, value in sorted(hashes.items())
@@ -114,6 +124,25 @@ def lineage_tags(workspace: Path = Path()) -> dict[str, str]:
     if stage := os.environ.get("DVC_STAGE"):
         tags |= {f"visionmill.input.{path}": value for path, value in stage_inputs(stage, workspace).items()}
     return tags
+
+
+def _is_defined(name: str, stages: dict[str, Any], params: dict[str, Any]) -> bool:
+    base, at, item = name.partition("@")
+    if not at:
+        return base in stages
+    each = (stages.get(base) or {}).get("foreach", [])
+    if isinstance(each, str):  # ${export.targets}
+        each = value_at(params, each.strip("${} ")) or []
+    return item in [str(one) for one in each]
+
+
+def _stages(file: Path) -> dict[str, Any]:
+    return _plain(file).get("stages") or {}
+
+
+def _plain(file: Path) -> dict[str, Any]:
+    found = read_yaml(file) if file.is_file() else None
+    return found if isinstance(found, dict) else {}
 
 
 def _counts(state: str, path: Path) -> bool:

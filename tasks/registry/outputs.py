@@ -11,7 +11,8 @@ from typing import Any
 from tasks.base.errors import UserError
 from tasks.base.files import digest_file, digest_tree, digest_value, read_json
 from tasks.base.params import read_yaml
-from tasks.registry import lineage, restore
+from tasks.metrics.targets import chosen_targets
+from tasks.registry import lineage
 from tasks.registry.gate import BASELINE, Champion, Evidence
 
 FILES = ("dvc.lock", "dvc.yaml", "params.yaml")
@@ -24,8 +25,8 @@ class Outputs:
     Attributes:
         line: key that its runs share.
         evaluation, benchmark: the JSON of results/.
-        exports: target → export.json.
-        records: runs/*.json.
+        exports: target → export.json, of the targets in params.yaml alone: DVC leaves the files of a dropped one.
+        records: those of runs/*.json that belong to this line.
         code: `lineage.code_state`.
     """
 
@@ -42,7 +43,7 @@ class Outputs:
 
     def key(self) -> str:
         """Digest of models, exported files and accuracy: equal outputs are one version. Times do not count."""
-        folders = ("models", "exports", "results/evaluate")
+        folders = ("models", "results/evaluate", *(f"exports/{target}" for target in sorted(self.exports)))
         return digest_value({name: digest_tree(self.workspace / name) for name in folders})
 
     def numbers(self, artefact: str) -> dict[str, float | None]:
@@ -79,20 +80,21 @@ def read_outputs(workspace: Path) -> Outputs:
                         where=workspace / "params.yaml", mend="dvc repro, then visionmill register")
     evaluation = _result(workspace / "results/evaluate/metrics.json")
     benchmark = _result(workspace / "results/benchmark/benchmark.json")
-    exports = {file.parent.name: _result(file) for file in sorted((workspace / "exports").glob("*/export.json"))}
+    targets = chosen_targets(workspace / "params.yaml")
+    files = {target: workspace / "exports" / target / "export.json" for target in targets}
+    exports = {target: _result(file) for target, file in files.items() if file.is_file()}
     line = _result(workspace / "models/pruned/model.json")["line"]
-    return Outputs(workspace, line, evaluation, benchmark, exports, restore.read_records(workspace),
+    return Outputs(workspace, line, evaluation, benchmark, exports, _records(workspace, line, targets),
                    lineage.code_state(workspace))
 
 
 def edited_params(workspace: Path) -> list[str]:
     """Names of the values in params.yaml that differ from those that dvc.lock says the outputs were made with."""
-    lock = workspace / "dvc.lock"
-    stages = (read_yaml(lock) or {}).get("stages", {}) if lock.is_file() else {}
+    stages = lineage.locked_stages(workspace)
     now = read_yaml(workspace / "params.yaml") or {}
     used = {name: value for stage in stages.values() for name, value in stage.get("params", {}).get(
         "params.yaml", {}).items()}
-    return sorted(name for name, value in used.items() if _at(now, name) != value)
+    return sorted(name for name, value in used.items() if lineage.value_at(now, name) != value)
 
 
 def version_tags(outputs: Outputs, artefact: str, parent: str) -> dict[str, str]:
@@ -115,7 +117,8 @@ def version_tags(outputs: Outputs, artefact: str, parent: str) -> dict[str, str]
 
 def number_tags(outputs: Outputs, artefact: str) -> dict[str, str]:
     """What was measured of the judged artefact, as tags."""
-    return {f"visionmill.{name}": f"{value:.6g}" if name != "bytes" else str(int(value))
+    # 12 digits: a rounded champion would refuse a candidate that equals it
+    return {f"visionmill.{name}": f"{value:.12g}" if name != "bytes" else str(int(value))
             for name, value in outputs.numbers(artefact).items() if value is not None}
 
 
@@ -128,7 +131,9 @@ def _result(file: Path) -> Any:
         raise UserError(f"{file.name} is not JSON: {error}", where=file, mend="delete it, then dvc repro") from None
 
 
-def _at(values: Any, name: str) -> Any:
-    for key in name.split("."):
-        values = values.get(key) if isinstance(values, dict) else None
-    return values
+def _records(workspace: Path, line: str, targets: list[str]) -> list[dict[str, Any]]:
+    """Records of the line in runs/, by name of file; those of a dropped target or of an earlier line stay out."""
+    found = [_result(file) for file in sorted((workspace / "runs").glob("*.json"))]
+    stages = {f"export@{target}" for target in targets}
+    return [record for record in found if record.get("line") == line
+            and (record["stage"] in stages or not record["stage"].startswith("export@"))]

@@ -13,7 +13,7 @@ from tasks.base.params import Params as BaseParams
 from tasks.base.params import load
 from tasks.registry import package, restore, runs, store, versions
 from tasks.registry.describe import describe
-from tasks.registry.gate import Champion, GateReport, judge, load_gate
+from tasks.registry.gate import Champion, Gate, GateReport, judge, load_gate
 from tasks.registry.outputs import Outputs, number_tags, read_outputs, version_tags
 from tasks.registry.registered import Registration, is_registered, remember
 
@@ -44,15 +44,16 @@ def register(workspace: Path = Path()) -> Registration:
 
     Raises:
         UserError: results are missing or older than params.yaml, the gate's file is wrong, the store is away.
+        VisionmillError: the store refused something.
     """
     params = load(Params, "register", workspace / "params.yaml")
     gate = load_gate(params.gate, workspace)
     outputs = read_outputs(workspace)
-    with store.file_lock(workspace / store.STATE / "register.lock"), versions.global_uri(workspace):
+    with (store.file_lock(workspace / store.STATE / "register.lock"), versions.global_uri(workspace),
+          store.told_in_words("a version was registered", workspace)):
         mlflow = store.client(workspace)
         name = store.workspace_name(workspace)
-        known = _known(mlflow, name, outputs.key())
-        report = judge(gate, outputs.evidence(_opponent(mlflow, name, known)), params.gate)
+        report, known = _judge(mlflow, name, outputs, gate, params.gate)
         parent = _ensure_runs(mlflow, outputs)
         version = known or _create(mlflow, name, outputs, report, parent)
         _annotate(mlflow, version, outputs, report, parent)
@@ -62,22 +63,34 @@ def register(workspace: Path = Path()) -> Registration:
     return registration
 
 
-def _known(mlflow: MlflowClient, name: str, key: str) -> Any | None:
-    found = mlflow.search_model_versions(f"name = '{name}' and tags.`visionmill.key` = '{key}'", max_results=1)
-    return mlflow.get_model_version(name, found[0].version) if found else None
+def _judge(mlflow: MlflowClient, name: str, outputs: Outputs, gate: Gate, preset: str) -> tuple[GateReport, Any | None]:
+    """The verdict against the champion, and the version that serves the judged artefact of these outputs already.
+
+    A champion that is registered again is judged against the one before it, which says more than against itself.
+    """
+    report = judge(gate, outputs.evidence(_opponent(mlflow, name, "champion")), preset)
+    known = _known(mlflow, name, outputs.key(), report.artefact)
+    if known is not None and "champion" in known.aliases:
+        again = judge(gate, outputs.evidence(_opponent(mlflow, name, "previous")), preset)
+        report = again if again.artefact == report.artefact else report
+    return report, known
 
 
-def _opponent(mlflow: MlflowClient, name: str, known: Any | None) -> Champion | None:
-    """The champion; where the version itself holds that alias, the one before it."""
-    for alias in ("champion", "previous"):
-        held = versions.by_alias(mlflow, name, alias)
-        if held and (known is None or held.version != known.version):
-            tags = held.tags
-            accuracy = {key: float(tags[f"visionmill.{key}"]) if f"visionmill.{key}" in tags else None
-                        for key in ("AP", "AP50")}
-            return Champion(str(held.version), tags.get("visionmill.test_hash", "unknown"), accuracy["AP"],
-                            accuracy["AP50"], int(tags.get("visionmill.bytes", 0)) or None)
-    return None
+def _known(mlflow: MlflowClient, name: str, key: str, artefact: str) -> Any | None:
+    found = mlflow.search_model_versions(f"name = '{name}' and tags.`visionmill.key` = '{key}'", max_results=1000)
+    # the same outputs hold several artefacts; a version serves one, and a verdict on another is not its own
+    same = [version for version in found if version.tags.get("visionmill.artefact") == artefact]
+    return mlflow.get_model_version(name, same[0].version) if same else None
+
+
+def _opponent(mlflow: MlflowClient, name: str, alias: str) -> Champion | None:
+    held = versions.by_alias(mlflow, name, alias)
+    if held is None:
+        return None
+    accuracy = {key: float(held.tags[f"visionmill.{key}"]) if f"visionmill.{key}" in held.tags else None
+                for key in ("AP", "AP50")}
+    return Champion(str(held.version), held.tags.get("visionmill.test_hash", "unknown"), accuracy["AP"],
+                    accuracy["AP50"], int(held.tags.get("visionmill.bytes", 0)) or None)
 
 
 def _ensure_runs(mlflow: MlflowClient, outputs: Outputs) -> str:
@@ -129,9 +142,8 @@ def _annotate(mlflow: MlflowClient, version: Any, outputs: Outputs, report: Gate
     """Put the verdict, the numbers and the description on the version, and the files beside the line's run."""
     failed = [rule.name for rule in report.rules if rule.verdict == "fail"]
     tags = {"visionmill.gate": "passed" if report.passed else f"refused: {', '.join(failed)}"[:1000],
-            "visionmill.gate_preset": report.gate, "visionmill.gate_hash": report.to_dict()["config_hash"]}
-    if version.tags.get("visionmill.artefact") == report.artefact:
-        tags |= number_tags(outputs, report.artefact)
+            "visionmill.gate_preset": report.gate, "visionmill.gate_hash": report.to_dict()["config_hash"],
+            **number_tags(outputs, report.artefact)}
     for key, value in tags.items():
         mlflow.set_model_version_tag(version.name, version.version, key, value)
     mlflow.update_model_version(version.name, version.version, describe(outputs, report, version))

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.base.errors import ParamsError
 from tasks.base.files import digest_file, digest_value, read_json, write_json
 from tasks.registry import store
-from tasks.registry.gate import GateReport
+from tasks.registry.gate import GateReport, load_gate
 
 FILE = Path(store.STATE) / "registered.json"
 
@@ -60,6 +61,8 @@ def is_registered(workspace: Path = Path()) -> Registration | None:
                             note="registered before, nothing has changed since")
     except (KeyError, TypeError, ValueError):
         return None  # written by another version of this program
+    except ParamsError:
+        return None  # `register` says what is wrong with params.yaml or with the gate
 
 
 def remember(registration: Registration, workspace: Path) -> None:
@@ -71,11 +74,19 @@ def remember(registration: Registration, workspace: Path) -> None:
 
 
 def state_of(workspace: Path) -> str:
-    """Digest of all that a registration depends on: dvc.lock, params.yaml, the gate's files, the store."""
-    files = [workspace / "dvc.lock", workspace / "dvc.yaml", workspace / "params.yaml",
-             *sorted((workspace / "conf" / "gate").glob("*.yaml"))]
+    """Digest of dvc.lock, dvc.yaml, params.yaml, every value of the gate they ask for, and the store's address.
+
+    The gate is taken as it is judged by, whether its values come from the workspace, the package or their defaults, so
+    that one which an upgrade changed is asked again. The state of git is left out: asking for it is too slow here.
+
+    Raises:
+        ParamsError: params.yaml or the gate cannot be read.
+    """
+    files = [workspace / "dvc.lock", workspace / "dvc.yaml", workspace / "params.yaml"]
     known = [[file.name, digest_file(file)] for file in files if file.is_file()]
-    return digest_value([known, store.tracking_uri(workspace)])
+    name = str(store.register_section(workspace).get("gate", "default"))
+    gate = load_gate(name, workspace).model_dump(mode="json")
+    return digest_value([known, name, gate, store.tracking_uri(workspace)])
 
 
 def _aliases(saved: dict[str, Any], workspace: Path) -> list[str] | None:

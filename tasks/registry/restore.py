@@ -6,16 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.base.files import digest_value, read_json
+from tasks.base.files import digest_value
 from tasks.registry import runs, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-
-def read_records(workspace: Path) -> list[dict[str, Any]]:
-    """All records in runs/, by name of file."""
-    return [read_json(file) for file in sorted((workspace / "runs").glob("*.json"))]
 
 
 def ensure_run(mlflow: MlflowClient, record: Mapping[str, Any], workspace: Path) -> tuple[str, bool]:

@@ -1,7 +1,7 @@
 """The code of a registered model, run by MLflow: `mlflow models serve` gives it pictures and it answers with boxes.
 
 This file is copied into the model and used alone: numpy, Pillow, onnxruntime and mlflow are all it needs. What it
-does between picture and boxes equals `tasks.runtime` (a test compares the answers).
+does between file and boxes equals `tasks.data.pictures` and `tasks.runtime` (tests compare the answers).
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from PIL import Image, ImageOps
 FILL = 114
 NMS_IOU = 0.55
 TOP_K = 1000
-DEFAULT_THRESHOLD = 0.05
-MAX_PIXELS = 100_000_000  # a bomb unpacks to more
+DEFAULT_THRESHOLD = 0.5
+# the decoders that a picture may choose
+DECODERS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
+MAX_PIXELS = 90_000_000  # a bomb unpacks to more
 MAX_PICTURES = 256  # a request
 
 
@@ -79,17 +81,26 @@ def decode(text: Any, row: int) -> np.ndarray:
     except (binascii.Error, ValueError, TypeError):
         raise MlflowException(f"image {row} is not base64", BAD_REQUEST) from None
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=DECODERS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise MlflowException(f"image {row} has {image.width} x {image.height} pixels, too many", BAD_REQUEST)
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = str(error).replace(repr(io.BytesIO), "").split(" <")[0][:120]
+            return np.asarray(eight_bit(ImageOps.exif_transpose(image)).convert("RGB"))
+    except MlflowException:
+        raise
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, …
+        reason = str(error).split(" <")[0][:120]
         raise MlflowException(f"image {row} is not a picture that can be read: {reason}", BAD_REQUEST) from None
 
 
+def eight_bit(picture: Image.Image) -> Image.Image:
+    """16-bit pictures scaled to 8 bits: convert("RGB") would clip them to white."""
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        return Image.fromarray((np.asarray(picture).clip(0, 65535) >> 8).astype(np.uint8))
+    return picture
+
+
 def thresholds_of(stated: Any, classes: list[str]) -> np.ndarray:
-    """float32 [K] from one number, a list, or class name → number; 0.05 where nothing is stated."""
+    """float32 [K] from one number, a list, or class name → number; 0.5 where nothing is stated."""
     if stated is None:
         stated = DEFAULT_THRESHOLD
     if isinstance(stated, dict):

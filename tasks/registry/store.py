@@ -8,15 +8,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tasks.base.errors import UserError
+from tasks.base.errors import UserError, VisionmillError
 from tasks.base.params import read_yaml
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 STATE = ".visionmill"
+# whose errors mean that a store or its artefacts' place did not do what was asked
+LIBRARIES = {"mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3", "boto3", "botocore", "google", "azure"}
 # the defaults of MLflow wait four minutes for a server that is gone
 QUICK = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -41,11 +43,17 @@ def tracking_uri(workspace: Path = Path()) -> str:
 
 def workspace_name(workspace: Path = Path()) -> str:
     """Name of the experiment and of the registered model: `register.name` of params.yaml, else the folder's name."""
-    file = workspace / "params.yaml"
-    section = (read_yaml(file) or {}).get("register") if file.is_file() else None
-    named = section.get("name") if isinstance(section, dict) else None
+    named = register_section(workspace).get("name")
     # MLflow's queries and addresses have no way to quote the rest
     return re.sub(r"[^\w\-. ]", "_", str(named or workspace.resolve().name)) or "visionmill"
+
+
+def register_section(workspace: Path = Path()) -> dict[str, Any]:
+    """The section `register` of params.yaml as plain data, empty where there is none."""
+    file = workspace / "params.yaml"
+    everything = read_yaml(file) if file.is_file() else None
+    section = everything.get("register") if isinstance(everything, dict) else None
+    return section if isinstance(section, dict) else {}
 
 
 def client(workspace: Path = Path()) -> MlflowClient:
@@ -90,6 +98,30 @@ def experiment(mlflow: MlflowClient, workspace: Path = Path()) -> str:
     if found.lifecycle_stage == "deleted":
         mlflow.restore_experiment(found.experiment_id)
     return found.experiment_id
+
+
+@contextmanager
+def told_in_words(doing: str, workspace: Path = Path()) -> Iterator[None]:
+    """Errors of the store inside the block become ours.
+
+    Args:
+        doing: what was being done, for the message: "a version was registered".
+        workspace: whose store is used.
+
+    Raises:
+        UserError: the store cannot be reached any more.
+        VisionmillError: it answers, but refused something.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in LIBRARIES:
+            raise
+        client(workspace)  # raises when the store is away
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise VisionmillError(f"the MLflow store refused something as {doing}: {reason}",
+                              where=tracking_uri(workspace), mend="run the same command again: what is done is kept; "
+                              "if it stays, see the log of that store") from error
 
 
 @contextmanager

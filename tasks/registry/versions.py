@@ -32,13 +32,15 @@ def champion(name: str | None = None, workspace: Path = Path()) -> dict[str, Any
         name, version, aliases, created (ms since 1970), description, run_id, and tags (name → text) with
         visionmill.AP, .AP50 (0..1), .test_hash, .gate, .git_commit, …
     """
-    found = by_alias(store.client(workspace), name or store.workspace_name(workspace), "champion")
+    with store.told_in_words("the champion was asked for", workspace):
+        found = by_alias(store.client(workspace), name or store.workspace_name(workspace), "champion")
     return _facts(found) if found else None
 
 
 def last_version(name: str | None = None, workspace: Path = Path()) -> dict[str, Any] | None:
     """The newest version, in the form of `champion`; None when nothing was registered."""
-    found = versions(store.client(workspace), name or store.workspace_name(workspace))
+    with store.told_in_words("the last version was asked for", workspace):
+        found = versions(store.client(workspace), name or store.workspace_name(workspace))
     return _facts(found[0]) if found else None
 
 
@@ -49,11 +51,15 @@ def versions(mlflow: MlflowClient, name: str) -> list[Any]:
 
 
 def by_alias(mlflow: MlflowClient, name: str, alias: str) -> Any | None:
+    """The version that holds an alias, None when none does."""
     from mlflow.exceptions import MlflowException
 
     try:
         return mlflow.get_model_version_by_alias(name, alias)
-    except MlflowException:
+    except MlflowException as error:
+        # a store that is away must not read as "there is no champion"
+        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            raise
         return None
 
 
@@ -81,9 +87,10 @@ def resolve_model(uri: str | Path, part: Part = "deployed", workspace: Path = Pa
     match = ADDRESS.fullmatch(str(uri))
     if match is None:
         raise UserError(f"{uri!r} is no address", mend="models:/NAME@ALIAS, models:/NAME/3 or models:/NAME/latest")
-    mlflow = store.client(workspace)
-    version = _find(mlflow, match, str(uri))
-    return _part(_piece(mlflow, version, part, workspace), part, str(uri))
+    with store.told_in_words("a version was looked up", workspace):
+        mlflow = store.client(workspace)
+        version = _find(mlflow, match, str(uri))
+        return _part(_piece(mlflow, version, part, workspace), part, str(uri))
 
 
 @contextmanager

@@ -24,7 +24,7 @@ Entry = dict[str, Any]
 
 def fit(model: FCOS, pictures: Pictures, judge: Judge, settings: Training, checkpoint: Path,
         after_epoch: Callable[[Entry], bool | None] = lambda entry: None,
-        resumed: Callable[[State], None] = lambda state: None) -> State:
+        resumed: Callable[[State], None] = lambda state: None, teacher: FCOS | None = None) -> State:
     """Train `model` in place; it ends with the averaged weights of the best epoch.
 
     Args:
@@ -35,6 +35,7 @@ def fit(model: FCOS, pictures: Pictures, judge: Judge, settings: Training, check
         checkpoint: file that a killed training goes on from.
         after_epoch: called with the entry of each new epoch; True ends the training.
         resumed: called with the state that a killed training is taken up from.
+        teacher: a network whose answers are imitated beside the labels.
 
     Returns:
         The state at the end, with its history: one entry an epoch (`epoch`, losses, `lr`, `val_AP`, `val_AP50`).
@@ -51,7 +52,7 @@ def fit(model: FCOS, pictures: Pictures, judge: Judge, settings: Training, check
         resumed(state)
     scratch = copy.deepcopy(model).requires_grad_(False)
     while state.epoch < settings.epochs and not _gave_up(state, settings):
-        entry = _epoch(model, pictures, settings, optimizer, average, state.epoch, steps)
+        entry = _epoch(model, pictures, settings, optimizer, average, state.epoch, steps, teacher)
         state.epoch += 1
         if state.epoch % settings.validate_every == 0 or state.epoch == settings.epochs:
             scratch.load_state_dict(average.weights)
@@ -121,7 +122,7 @@ def batches(pictures: Pictures, settings: Training, epoch: int) -> Iterator[tupl
 
 
 def _epoch(model: FCOS, pictures: Pictures, settings: Training, optimizer: torch.optim.Optimizer, average: Average,
-           epoch: int, steps: int) -> Entry:
+           epoch: int, steps: int, teacher: FCOS | None) -> Entry:
     model.train()
     model.backbone.keep_frozen()
     sums: dict[str, float] = {}
@@ -131,7 +132,7 @@ def _epoch(model: FCOS, pictures: Pictures, settings: Training, optimizer: torch
         for group in optimizer.param_groups:
             group["lr"] = lr * group["factor"]
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.amp == "bf16"):
-            losses = model.loss(images, targets)
+            losses = model.loss(images, targets, teacher)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             raise FloatingPointError(f"the loss is {total.item()} in epoch {epoch + 1}, step {at + 1}: lower train.lr")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +11,8 @@ from typing import Any, Protocol
 import torch
 
 from tasks.base.errors import DataError, UserError
-from tasks.base.files import write_atomic
+from tasks.base.files import digest_value, write_atomic
+from tasks.base.params import read_yaml
 from tasks.base.progress import Progress
 from tasks.data.table import Dataset
 from tasks.models.fcos import FCOS
@@ -24,7 +26,7 @@ WORK = Path(".visionmill/work")
 
 
 class Reporter(Protocol):
-    """What a training tells of itself: a run of the tracking room."""
+    """What a training tells of itself: a tracked run."""
 
     id: str | None
 
@@ -32,8 +34,19 @@ class Reporter(Protocol):
 
 
 def work_folder(stage: str, key: str) -> Path:
-    """Where a stage keeps what outlives a kill: outside its outputs, which DVC removes before it runs."""
-    return WORK / f"{stage}-{key[:16]}"
+    """Where a stage keeps what outlives a kill: outside its outputs, which DVC removes before it runs.
+
+    The stage's code is part of the name: epochs of two versions of it would make a model that neither makes.
+    """
+    code = Path("code.yaml")
+    digests = read_yaml(code) if code.is_file() else {}
+    return WORK / f"{stage}-{digest_value([key, digests.get(stage)])[:16]}"
+
+
+def forget(work: Path) -> None:
+    """Remove a finished stage's work folder, and those that its killed runs with other parameters left."""
+    for folder in WORK.glob(f"{work.name.rpartition('-')[0]}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def known_run(work: Path) -> str | None:
@@ -44,7 +57,10 @@ def known_run(work: Path) -> str | None:
 
 def use_threads() -> None:
     """One OpenMP thread a core that this process may use; `VISIONMILL_THREADS` says otherwise."""
-    torch.set_num_threads(int(os.environ.get("VISIONMILL_THREADS") or len(os.sched_getaffinity(0))))
+    asked = os.environ.get("VISIONMILL_THREADS") or str(len(os.sched_getaffinity(0)))
+    if not asked.isdigit() or not int(asked):
+        raise UserError(f"VISIONMILL_THREADS is {asked!r}", mend="a number of cores, 1 or more")
+    torch.set_num_threads(int(asked))
     torch.use_deterministic_algorithms(True)
 
 
@@ -65,8 +81,11 @@ def parts(dataset: Dataset) -> tuple[Dataset, Dataset]:
 
 
 def learn(model: FCOS, dataset: Dataset, raw: Path, shape: tuple[int, int], settings: Training, work: Path,
-          reporter: Reporter, after_epoch: Callable[[Entry], bool | None] = lambda entry: None) -> State:
+          reporter: Reporter, teacher: FCOS | None = None) -> tuple[State, dict[str, float]]:
     """Train with live curves and time left; goes on from the checkpoint in `work` when there is one.
+
+    Returns:
+        The state at the end, and the score of the best F1 on the validation split by class.
 
     Raises:
         UserError: the loss is not finite.
@@ -76,16 +95,17 @@ def learn(model: FCOS, dataset: Dataset, raw: Path, shape: tuple[int, int], sett
     pictures, judge = Pictures(raw, train, shape, settings.cache_mb), Judge(raw, val, shape)
     progress = Progress(settings.epochs, "epoch", every=0)
 
-    def tell(entry: Entry) -> bool | None:
+    def tell(entry: Entry) -> None:
         reporter.metrics({k: v for k, v in entry.items() if k != "epoch"}, step=entry["epoch"])
         score = f", validation AP {entry['val_AP']:.3f}, AP50 {entry['val_AP50']:.3f}" if "val_AP" in entry else ""
         progress.step(f"loss {entry['loss']:.3f}{score}")
-        return after_epoch(entry)
 
     try:
-        return fit(model, pictures, judge, settings, work / "checkpoint.pt", tell, resumed=_resumed(progress, reporter))
+        state = fit(model, pictures, judge, settings, work / "checkpoint.pt", tell, _resumed(progress, reporter),
+                    teacher)
     except FloatingPointError as error:
         raise UserError(str(error), where="params.yaml: lr", mend="visionmill configure train.lr=...") from None
+    return state, judge.thresholds(model)
 
 
 def _resumed(progress: Progress, reporter: Reporter) -> Callable[[State], None]:

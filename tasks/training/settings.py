@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.base.params import Params
 
@@ -29,6 +29,13 @@ class Augment(Params):
     contrast: float = Field(0.2, ge=0, lt=1)
     saturation: float = Field(0.2, ge=0, lt=1)
     close: float = Field(0.15, ge=0, le=1)
+
+    @field_validator("zoom")
+    @classmethod
+    def _zoom_is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1]:
+            raise ValueError("two factors above 0, the smaller one first")
+        return value
 
 
 class Training(Params):

@@ -18,6 +18,9 @@ from tasks.train import Params as Train
     ({"model": {"zzzz": 1}}, ["unknown parameter 'zzzz'", "known names:", "backbone"]),
     ({"epochs": 0}, ["epochs", "greater than or equal to 1", "got 0"]),
     ({"lr": "fast"}, ["lr", "valid number", "got 'fast'"]),
+    ({"augment": {"zoom": [0, 1.5]}}, ["zoom", "above 0"]),
+    ({"augment": {"zoom": [2, 1]}}, ["zoom", "smaller one first"]),
+    ({"model": {"aspect": -1}}, ["aspect"]),
     ({"augment": {"flip": "up"}}, ["flip", "'none', 'horizontal' or 'both'"]),
 ])
 def test_what_is_wrong_is_named(values: dict, words: list[str]) -> None:

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pyarrow as pa
 import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
 
-from tasks.base.errors import DataError, ParamsError
+from tasks.base.errors import DataError, GateRefused, ParamsError
 from tasks.compress.onnx_file import write_onnx
-from tasks.compress.parity import Limits, broken
+from tasks.compress.parity import Limits, broken, compare
 from tasks.compress.quantise import quantise
 from tasks.compress.target import Target, load_target, write_for
+from tasks.data.table import ANNOTATIONS, IMAGES, Dataset, Meta
 from tasks.models.store import load_model
 from tasks.runtime.detector import open_detector
 
@@ -121,3 +125,20 @@ def test_parity_says_what_it_violates(change: dict[str, float], precision: str, 
     found = broken({**SAID, **change}, Limits(), precision, 320)
     assert len(found) == len(words)
     assert all(text.startswith(start) for text, start in zip(found, words, strict=True))
+
+
+def test_numbers_that_are_not_finite_fail_parity(model_folder: Path, tmp_path: Path) -> None:
+    class Broken:
+        def raw(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            boxes, scores = reference.raw(image)
+            scores = scores.copy()
+            scores[0, 3, 1] = np.nan
+            return boxes, scores
+
+    Image.fromarray(load_sample_images().images[0]).save(tmp_path / "a.png")
+    rows = [{"image_id": 0, "file": "a.png", "width": 640, "height": 427, "digest": "0", "bytes": 1, "orientation": 1,
+             "split": "val"}]
+    val = Dataset(pa.Table.from_pylist(rows, schema=IMAGES), ANNOTATIONS.empty_table(), Meta(name="x", classes=["a", "b"]))
+    reference = open_detector(model_folder, 1)
+    with pytest.raises(GateRefused, match="not finite"):
+        compare(reference, Broken(), val, tmp_path, 1)  # type: ignore[arg-type]

@@ -72,7 +72,8 @@ def test_a_sound_picture_has_no_flaw(tmp_path: Path) -> None:
 def test_flaws_of_files(tmp_path: Path, kind: str, content: bytes) -> None:
     path = put(tmp_path / "a.jpg", content)
     assert (find_flaw(path) or ("",))[0] == kind
-    said = rf"picture is {kind.replace('_', ' ')}[\s\S]*a\.jpg[\s\S]*validate\.{kind}: drop"
+    mend = rf"replace or remove the picture; in a line: validate\.{kind}: drop"
+    said = rf"picture is {kind.replace('_', ' ')}[\s\S]*a\.jpg[\s\S]*{mend}"
     with pytest.raises(DataError, match=said):
         read_picture(path)
 

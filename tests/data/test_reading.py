@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from tasks.base.errors import DataError, UserError
+from tasks.base.files import read_json
 from tasks.data.formats.index import FolderIndex
 from tasks.data.formats.record import Note
 from tasks.data.inspect import describe
 from tasks.data.reading import find_sources, read_pictures
+from tasks.data.table import read_dataset
 from tests.data.folders import box, cells, coco, image, make_coco, make_voc, put, save_picture
 
 
@@ -63,13 +65,33 @@ def test_pictures_that_nothing_mentions(tmp_path: Path) -> None:
     assert [(n.kind, n.picture) for n in notes] == [("unannotated", "images/extra.jpg")]
 
 
-def test_one_picture_under_two_splits(tmp_path: Path) -> None:
-    for split in ("train", "test"):
+@pytest.mark.parametrize("evaluation", ["test", "val"])
+def test_one_picture_under_two_splits(tmp_path: Path, evaluation: str) -> None:
+    for split in ("train", evaluation):
         make_coco(tmp_path, coco([image(1)], [box(1, 1)]), f"{split}.json")
     notes: list[Note] = []
     index = FolderIndex(tmp_path)
-    assert len(list(read_pictures(index, find_sources(index), notes, set()))) == 1
-    assert [(n.kind, n.file) for n in notes] == [("leaked", "train.json")]
+    pictures = list(read_pictures(index, find_sources(index), notes, set()))
+    assert [p.split for p in pictures] == [evaluation]
+    assert [(n.kind, n.file, n.picture) for n in notes] == [("leaked", "train.json", "images/1.jpg")]
+
+
+@pytest.mark.parametrize("form", ["voc", "coco"])
+def test_dropping_what_leaked_takes_the_copy_in_train(tmp_path: Path, form: str) -> None:
+    from tasks import ingest, validate
+
+    raw = tmp_path / "raw"
+    if form == "voc":
+        make_voc(raw, cells(3), {"train": ["p0", "p1"], "val": ["p1", "p2"]})
+    else:
+        make_coco(raw, coco([image(0), image(1)], [box(1, 0), box(2, 1)]), "train.json")
+        make_coco(raw, coco([image(1), image(2)], [box(1, 1), box(2, 2)]), "val.json")
+    ingest.run(ingest.Params(), raw=raw, out=tmp_path / "data")
+    validate.run(validate.Params(leaked="drop"), raw=raw, data=tmp_path / "data", out=tmp_path / "valid")
+    assert read_dataset(tmp_path / "valid").images["split"].to_pylist() == ["train", "val", "val"]
+    found = read_json(tmp_path / "valid/findings.json")["findings"]
+    assert [(f["kind"], "train" in f["file"], f["action"]) for f in found if f["kind"] == "leaked"] == [
+        ("leaked", True, "dropped")]
 
 
 def test_an_ambiguous_name(tmp_path: Path) -> None:

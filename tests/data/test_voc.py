@@ -40,7 +40,7 @@ def test_given_splits(tmp_path: Path) -> None:
     root = make_voc(tmp_path, cells(4), {"train": ["p0"], "val": ["p1"], "test": ["p2"], "trainval": ["p0", "p1"]})
     put(root / "ImageSets/Main/cat_train.txt", "p0 1\np3 -1\n")
     pictures, _, _ = read(root)
-    assert [p.split for p in pictures] == ["train", "val", "test", None]
+    assert {p.file[-6:-4]: p.split for p in pictures} == {"p0": "train", "p1": "val", "p2": "test", "p3": None}
 
 
 def test_folders_of_splits(tmp_path: Path) -> None:
@@ -53,8 +53,17 @@ def test_folders_of_splits(tmp_path: Path) -> None:
 
 
 def test_a_picture_in_two_lists_is_noted(tmp_path: Path) -> None:
-    _, notes, _ = read(make_voc(tmp_path, cells(2), {"train": ["p0", "p1"], "test": ["p1"]}))
-    assert [(n.kind, n.file, n.row) for n in notes] == [("leaked", "ImageSets/Main/test.txt", "p1")]
+    pictures, notes, _ = read(make_voc(tmp_path, cells(2), {"train": ["p0", "p1"], "test": ["p1"]}))
+    assert [(n.kind, n.file, n.row, n.picture) for n in notes] == [
+        ("leaked", "ImageSets/Main/train.txt", "p1", "JPEGImages/p1.jpg")]
+    assert {p.file: p.split for p in pictures} == {"JPEGImages/p0.jpg": "train", "JPEGImages/p1.jpg": "test"}
+
+
+def test_two_files_of_one_picture_in_two_lists(tmp_path: Path) -> None:
+    root = make_voc(tmp_path, cells(2), {"train": ["p0", "again"], "val": ["p1"]})
+    put(root / "Annotations/again.xml", xml("p1.jpg", [("cat", 1, 1, 9, 9)]))
+    assert [(p.row, p.split) for p in read(root)[0]] == [
+        ("Annotations/p1.xml", "val"), ("Annotations/again.xml", "train"), ("Annotations/p0.xml", "train")]
 
 
 def test_listed_and_without_annotation(tmp_path: Path) -> None:

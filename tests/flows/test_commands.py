@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from flows import cli, parameters
+from flows import checkup, cli, parameters, summary
 from flows.commands import configure, doctor, new, status, upgrade
 from flows.workspace import TEMPLATE, render
 from tasks.base.errors import ParamsError, UserError
+from tasks.base.presets import PACKAGE
 from tests.flows.toy import Toy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,8 +115,31 @@ def test_new_from_the_catalogue(mirror: Path, tmp_path: Path, monkeypatch: pytes
     assert new.main([str(path), "--data", "bccd"]) == 0
     said = capsys.readouterr().out
     assert "Pascal VOC" in said and "364 pictures" in said and "Platelets" in said
-    assert "dataset: bccd" in (path / "params.yaml").read_text()
+    assert "dataset: bccd" in (path / "params.yaml").read_text() and not (path / "conf").exists()
     assert (path / "dvc.lock").exists() and (path / "dvc.yaml").read_text() == render("dvc.yaml", catalogue=True)
+
+
+def test_new_takes_an_entry_of_ones_own_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = tmp_path / "here/conf/dataset/mine.yaml"
+    entry.parent.mkdir(parents=True)
+    shutil.copy(PACKAGE / "dataset/digits.yaml", entry)
+    entry.write_text(entry.read_text().replace("epochs: 10", "epochs: 11"))
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(new, "_fetch", lambda folder: (folder / "data/raw").mkdir(parents=True))
+    monkeypatch.setattr("tasks.data.inspect.describe", lambda folder: "")
+    path = tmp_path / "workspace"
+    assert new.main([str(path), "--data", "mine"]) == 0
+    assert (path / "conf/dataset/mine.yaml").read_bytes() == entry.read_bytes()
+    assert YAML(typ="safe").load((path / "params.yaml").read_text())["train"]["epochs"] == 11
+    names = subprocess.run(["git", "ls-files"], cwd=path, capture_output=True, text=True, check=True).stdout.split()
+    assert "conf/dataset/mine.yaml" in names
+
+
+def test_without_git_it_says_so(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"git is not installed[\s\S]*install git"):
+        new.main([str(tmp_path / "parts"), "--data", str(pictures)])
+    assert not (tmp_path / "parts").exists()
 
 
 def test_new_inside_a_repository_leaves_the_commit_to_its_owner(pictures: Path, tmp_path: Path) -> None:
@@ -206,6 +230,9 @@ def test_configure_dry_writes_nothing(workspace: Path) -> None:
     ("model=fcos-resnet81", "did you mean 'fcos-resnet18'?"),
     ("modle=fcos-resnet18", "did you mean 'model'?"),
     ("dataset=bcdd", "did you mean 'bccd'?"),
+    ("fetch.dataset=bcdd", "did you mean 'bccd'?"),
+    ("export.targets=[cpu-fp32,cpu-int9]", "did you mean 'cpu-int8'?"),
+    ("register.gate=defualt", "did you mean 'default'?"),
     ("train.epochs", "expected KEY=VALUE"),
 ])
 def test_configure_refuses_and_changes_nothing(change: str, message: str, workspace: Path) -> None:
@@ -214,6 +241,43 @@ def test_configure_refuses_and_changes_nothing(change: str, message: str, worksp
         configure.main([change])
     assert message in str(error.value)
     assert (workspace / "params.yaml").read_bytes() == before
+
+
+def test_configure_takes_what_the_data_set_recommends(workspace: Path) -> None:
+    assert configure.main(["dataset=bccd"]) == 0
+    params = YAML(typ="safe").load((workspace / "params.yaml").read_text())
+    assert params["fetch"]["dataset"] == "bccd" and params["train"]["augment"]["flip"] == "both"
+    assert params["prune"]["retrain"]["augment"]["flip"] == "both"
+
+
+@pytest.mark.parametrize("change", ["dataset=bccd", "fetch.dataset=bccd"])
+def test_configure_leaves_pictures_of_ones_own(change: str, workspace: Path) -> None:
+    (workspace / "data").mkdir()
+    (workspace / "data/raw.dvc").touch()
+    before = (workspace / "params.yaml").read_bytes()
+    with pytest.raises(UserError, match="a folder of its own"):
+        configure.main([change])
+    assert (workspace / "params.yaml").read_bytes() == before
+
+
+def test_what_is_named_is_checked_again_when_the_text_was_seen_before(workspace: Path) -> None:
+    gate = workspace / "conf/gate/strict.yaml"
+    gate.parent.mkdir(parents=True)
+    shutil.copy(PACKAGE / "gate/default.yaml", gate)
+    assert configure.main(["register.gate=strict"]) == 0
+    parameters.check_once(workspace)
+    gate.unlink()
+    with pytest.raises(ParamsError, match="no gate preset is called 'strict'"):
+        parameters.check_once(workspace)
+
+
+@pytest.mark.parametrize("section", ["report", "fetch", "export"])
+def test_a_section_that_dvc_reads_must_be_there(section: str, workspace: Path) -> None:
+    path = workspace / "params.yaml"
+    values = YAML(typ="safe").load(path.read_text())
+    del values[section]
+    with pytest.raises(ParamsError, match=f"'{section}.*is missing, which stage {section} reads"):
+        parameters.check_all(values, path)
 
 
 @pytest.mark.parametrize(("text", "value"), [
@@ -253,6 +317,38 @@ def test_status_lists_a_failed_run(workspace: Path) -> None:
     assert "exit code 2" in lines[0] and "failed: train; skipped: prune" in lines[0] and "train: no GPU" in lines[1]
 
 
+def test_the_champion_of_a_shared_server_is_told(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.registry import versions
+
+    monkeypatch.setattr(versions, "champion", lambda workspace: {"name": "cells", "version": "7"})
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert status._champion(workspace) == "none" and not (workspace / "mlflow.db").exists()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert status._champion(workspace) == "cells version 7"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (workspace / "mlflow.db").touch()
+    assert status._champion(workspace) == "cells version 7"
+
+
+def test_the_summary_names_the_mlflow_of_this_installation(tmp_path: Path) -> None:
+    last = summary.table(tmp_path / "my cells", None).splitlines()[-1]
+    assert last == f"runs:       cd '{tmp_path}/my cells' && {Path(sys.executable).parent / 'mlflow'} ui"
+
+
+def test_doctor_says_what_this_version_does_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert any("trains and runs on the CPU" in found.text for found in checkup.gpu())
+    assert not any("made for Linux" in found.text for found in checkup.versions())
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert any("made for Linux; this is darwin" in found.text for found in checkup.versions())
+
+
+def test_nobody_is_told_to_drop_earlier_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkup, "ROOM_GB", 1e9)
+    known = cli.explain(OSError(28, "No space left on device", "x"))
+    assert known and "dvc gc --all-commits" in str(known)
+    assert "dvc gc --all-commits" in next(iter(checkup.room())).mend
+
+
 def test_doctor_names_what_is_missing_and_its_mend(monkeypatch: pytest.MonkeyPatch,
                                                    capsys: pytest.CaptureFixture[str]) -> None:
     import importlib.metadata as metadata
@@ -268,7 +364,8 @@ def test_doctor_names_what_is_missing_and_its_mend(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(metadata, "version", version)
     assert doctor.main(["--quick"]) == 2
     said = capsys.readouterr().out
-    assert 'pip install "visionmill[cpu]"' in said and "sqlalchemy 2.1.5, wanted <2.1" in said
+    assert f'cd {ROOT} && {sys.executable} -m pip install -e ".[cpu]"' in said
+    assert "sqlalchemy 2.1.5, wanted <2.1" in said
 
 
 def test_this_repositorys_line_is_the_templates() -> None:

@@ -122,6 +122,7 @@ def test_a_second_run_can_wait(served_toy: Toy) -> None:
     assert served_toy.ran() == list(STAGES)
 
 
+@pytest.mark.slow
 def test_dvc_by_hand_is_named_when_it_is_at_work(toy: Toy) -> None:
     (toy.path / "slow-ingest").write_text("60")
     by_hand = toy.start("dvc", "repro")

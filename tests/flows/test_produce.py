@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from flows import line
+from flows import bookkeeping, line
+from flows.stages import Outcome
 from flows.workspace import note
+from tasks.base.errors import UserError, VisionmillError
 from tests.flows.toy import STAGES, Toy
 
 EXTRA = {"runs/train.json"}
@@ -40,6 +44,7 @@ def test_flow_and_dvc_leave_the_same_lock(make_toy: Callable[..., Toy], served_t
     assert again.returncode == 0 and again.stdout.count("didn't change, skipping") == len(STAGES)
 
 
+@pytest.mark.slow
 def test_after_a_run_by_hand_the_flow_only_registers(served_toy: Toy) -> None:
     served_toy.run("dvc", "repro")
     before = (served_toy.path / "dvc.lock").read_bytes()
@@ -54,6 +59,7 @@ def test_after_a_run_by_hand_the_flow_only_registers(served_toy: Toy) -> None:
     assert "version 1" in again.stdout and time.monotonic() - start < 6
 
 
+@pytest.mark.slow
 def test_an_edit_runs_what_depends_on_it_and_its_revert_restores(served_toy: Toy) -> None:
     toy = served_toy
     toy.run("dvc", "repro")
@@ -72,6 +78,7 @@ def test_an_edit_runs_what_depends_on_it_and_its_revert_restores(served_toy: Toy
     assert (toy.path / "train.txt").read_text() == "one two three train\n"
 
 
+@pytest.mark.slow
 def test_the_users_error_is_passed_on_and_not_tried_again(served_toy: Toy) -> None:
     (served_toy.path / "fail-train").write_text("2")
     done = served_toy.run("visionmill", "run")
@@ -92,6 +99,7 @@ def test_our_own_error_is_tried_again(served_toy: Toy) -> None:
     assert served_toy.ran().count("split") == 2
 
 
+@pytest.mark.slow
 def test_a_refusing_gate_ends_with_3_also_when_asked_again(served_toy: Toy) -> None:
     (served_toy.path / "fail-gate").touch()
     done = served_toy.run("visionmill", "run")
@@ -101,6 +109,41 @@ def test_a_refusing_gate_ends_with_3_also_when_asked_again(served_toy: Toy) -> N
     assert "ended with a refusing gate" in served_toy.run("visionmill", "status").stdout
 
 
+@pytest.mark.slow
+def test_the_stages_are_noted_when_registration_breaks(served_toy: Toy) -> None:
+    (served_toy.path / "fail-register").touch()
+    done = served_toy.run("visionmill", "run")
+    assert done.returncode == 1 and "registration failed: RuntimeError: the store broke" in done.stdout, done.stdout
+    assert "Traceback" not in done.stdout and "runs:       cd " in done.stdout
+    assert set(outcomes(served_toy).values()) == {"ran"}
+    assert "registration: registration failed" in served_toy.run("visionmill", "status").stdout
+    (served_toy.path / "fail-register").unlink()
+    assert "registered: toy version 1" in served_toy.run("visionmill", "run").stdout
+
+
+@pytest.mark.parametrize(("error", "code", "text"), [
+    (UserError("no such gate"), 2, "no such gate"),
+    (RuntimeError("the store\nbroke"), 1, "registration failed: RuntimeError: the store broke"),
+    (OSError(errno.ENOSPC, "No space left"), 2, "the disk is full"),
+])
+def test_an_error_of_registration_loses_nothing(error: Exception, code: int, text: str, tmp_path: Path,
+                                                monkeypatch: pytest.MonkeyPatch,
+                                                capsys: pytest.CaptureFixture[str]) -> None:
+    def register(root: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(bookkeeping, "register_line", register)
+    registered, known = bookkeeping.register_and_ask(tmp_path)
+    with pytest.raises(VisionmillError, match=text) as raised:
+        bookkeeping.close(tmp_path, [Outcome("train", "ran")], registered, known)
+    assert raised.value.exit_code == code
+    assert "artefact" in capsys.readouterr().out
+    saved = note("last_run", tmp_path)
+    assert saved["exit_code"] == code and text in saved["error"]
+    assert [o["stage"] for o in saved["outcomes"]] == ["train"]
+
+
+@pytest.mark.slow
 def test_an_edit_of_one_stages_code_reruns_it_alone(toy: Toy) -> None:
     toy.run("dvc", "repro")
     toy.ran()
@@ -131,6 +174,13 @@ def test_an_unknown_key_is_refused_before_anything_runs(toy: Toy) -> None:
     done = toy.run("visionmill", "run")
     assert done.returncode == 2
     assert "unknown parameter 'wrods'" in done.stdout and "did you mean 'words'?" in done.stdout
+    assert toy.ran() == []
+
+
+def test_a_section_that_a_stage_reads_may_not_be_missing(toy: Toy) -> None:
+    toy.edit("report:\n  words: 3\n", "")
+    done = toy.run("visionmill", "run")
+    assert done.returncode == 2 and "'report' is missing, which stage report reads" in done.stdout, done.stdout
     assert toy.ran() == []
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tasks.base.errors import ParamsError, UserError, WorkspaceBusy
 from tasks.base.files import read_json
 from tasks.data.table import Dataset, write_dataset
 from tasks.search import study as store
+from tasks.search.plan import folder_of
 from tests.training.conftest import tiny  # noqa: F401
 
 SMALL = {"train.model.backbone": "resnet18", "train.model.image_size": 64, "train.model.fpn_channels": 32,
@@ -131,7 +133,8 @@ def wait_for(condition: object, process: subprocess.Popen) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_search_that_was_ended_goes_on(workspace: Path, prefect_api: str, number: int,
                                          capsys: pytest.CaptureFixture[str]) -> None:
     process = start(workspace, "--trials", "2", "--epochs", "6")
@@ -184,6 +187,26 @@ def test_without_data_it_says_what_makes_it(workspace: Path) -> None:
 def test_a_workspace_that_is_held_is_left_alone(workspace: Path, words: list[str]) -> None:
     with workspace_lock(workspace), pytest.raises(WorkspaceBusy, match="another run is going on here"):
         sweep.main(words)
+
+
+def test_a_finished_search_is_waited_for(workspace: Path, monkeypatch: pytest.MonkeyPatch,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    """A search was made here, so that its journal is opened, which wants the lock."""
+    plan = sweep.plan_of(workspace, None, {})
+    store.open_study(plan, folder_of(plan, workspace))
+    monkeypatch.setattr(sweep, "supervise", lambda *words: 0)
+    held = threading.Event()
+
+    def hold() -> None:
+        with workspace_lock(workspace):
+            held.set()
+            time.sleep(0.5)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert held.wait(5) and sweep.main(["--wait"]) == 0
+    assert "waiting for the run that is going on here" in capsys.readouterr().err
+    other.join()
 
 
 def test_adopt_keeps_comments_and_shows_the_change(workspace: Path, monkeypatch: pytest.MonkeyPatch,

@@ -93,6 +93,8 @@ def is_registered(workspace: Path = Path()) -> Registration | None:
 
 
 def register(workspace: Path = Path()) -> Registration:
+    if (workspace / "fail-register").exists():
+        raise RuntimeError("the store broke")
     saved = read_json(workspace / FILE) if (workspace / FILE).exists() else {"version": 0}
     made = Registration(saved["version"] + 1, not (workspace / "fail-gate").exists())
     lock = digest_file(workspace / "dvc.lock")
@@ -123,6 +125,7 @@ def make_installation(folder: Path) -> Path:
         shutil.copy(ROOT / file, folder / file)
     (folder / "tasks/registry").mkdir()
     (folder / "tasks/registry/__init__.py").touch()
+    shutil.copy(ROOT / "tasks/registry/store.py", folder / "tasks/registry/store.py")
     (folder / "tasks/registry/register.py").write_text(REGISTER)
     (folder / "tasks/registry/registered.py").write_text(REGISTERED)
     (folder / "tasks/registry/versions.py").write_text("def champion(name=None, workspace=None):\n    return None\n")

@@ -71,6 +71,23 @@ def test_a_level_is_judged_alike_alone_and_among_others(norm: str) -> None:
     assert torch.equal(together[:, :first], alone[:, :first])
 
 
+def test_imitation_pulls_towards_the_teacher() -> None:
+    def network(seed: int) -> FCOS:
+        torch.manual_seed(seed)
+        model = FCOS(DetectorPreset(backbone="resnet18"), 3, 64, 96).eval()
+        torch.nn.init.constant_(model.head.classification.cls_logits.bias, 1.0)  # a teacher that sees something
+        return model
+
+    teacher, other = network(0), network(1)
+    own = teacher.loss(picture(), [ONE, EMPTY], teacher)["imitation"]
+    foreign = other.loss(picture(), [ONE, EMPTY], teacher)["imitation"]
+    assert own < foreign
+    foreign.backward()
+    assert all(p.grad is None for p in teacher.parameters())
+    assert other.head.regression.bbox_reg.weight.grad.abs().sum() > 0
+    assert "imitation" not in other.loss(picture(), [ONE, EMPTY])
+
+
 @pytest.mark.parametrize(("aspects", "expected"), [
     ([0.75], (240, 320)), ([1.0, 1.0], (320, 320)), ([4 / 3] * 3, (320, 240)), ([], (320, 320)), ([0.01], (32, 320))])
 def test_input_shape_follows_the_pictures(aspects: list[float], expected: tuple[int, int]) -> None:

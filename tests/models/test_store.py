@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tasks.base.errors import DataError, UserError
-from tasks.compress.pruning import ROUND, macs, parameters, prune_to
+from tasks.compress.pruning import ROUND, _rounded, macs, parameters, prune_to
 from tasks.models.fcos import FCOS
 from tasks.models.plan import read_plan
 from tasks.models.preset import DetectorPreset
@@ -47,6 +47,18 @@ def test_pruned_widths_are_multiples_of_16() -> None:
                if "out_channels" in p and p["out_channels"] != before[name]["out_channels"]]
     assert changed
     assert all(width % ROUND == 0 for width in changed)
+
+
+@pytest.mark.parametrize(("channels", "ratio", "left"), [
+    (40, 0.33, 32), (32, 0.3, 32), (64, 0.5, 32), (64, 0.51, 32), (64, 0.49, 48), (24, 0.5, 16), (24, 0.1, 24), (16, 0.8, 16)])
+def test_widths_round_up(channels: int, ratio: float, left: int) -> None:
+    assert round(channels * (1 - _rounded(channels, ratio))) == left
+
+
+def test_early_layers_lose_a_smaller_share() -> None:
+    before, after = (read_plan(m) for m in (build()[0], prune_to(build()[0], 0.3, 64, 96)))
+    kept = {n: after[n]["out_channels"] / before[n]["out_channels"] for n in before if "out_channels" in before[n]}
+    assert kept["backbone.body.layer1.0.conv1"] > kept["backbone.body.layer4.0.conv1"]
 
 
 def test_the_last_layers_keep_their_outputs() -> None:

@@ -80,9 +80,13 @@ def commit(folder: Path) -> None:
 
 def write_line(folder: Path, ap: float = 0.5, policy: str = "auto", gate: str = "default") -> None:
     """Everything but runs/: the outputs of a line with that accuracy. The weights differ with it."""
-    (folder / "params.yaml").write_text(f"train:\n  epochs: 3\nregister:\n  gate: {gate}\n  policy: {policy}\n")
-    (folder / "dvc.yaml").write_text("stages:\n  train:\n    cmd: visionmill stage train\n    deps: [data/split]\n"
-                                     "    params: [train]\n    outs: [models/trained]\n")
+    (folder / "params.yaml").write_text("train:\n  epochs: 3\nexport:\n  targets: [cpu-fp32, cpu-int8]\n"
+                                        f"register:\n  gate: {gate}\n  policy: {policy}\n")
+    (folder / "dvc.yaml").write_text("stages:\n  split:\n    cmd: s\n    outs: [data/split]\n"
+                                     "  train:\n    cmd: visionmill stage train\n    deps: [data/split]\n"
+                                     "    params: [train]\n    outs: [models/trained]\n"
+                                     "  export:\n    foreach: ${export.targets}\n    do:\n      cmd: e\n"
+                                     "      params: [export.opset]\n      outs: ['exports/${item}']\n")
     (folder / "dvc.lock").write_text(
         "schema: '2.0'\nstages:\n"
         "  split:\n    cmd: s\n    outs:\n    - path: data/split\n      md5: 0123456789abcdef0123456789abcdef.dir\n"

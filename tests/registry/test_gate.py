@@ -31,12 +31,15 @@ WORST = {"exports": {"cpu-fp32": export_json(0.05), "cpu-int8": export_json(0.05
 
 CASES = [
     # what is so, gate, evidence, rule, its verdict, words of its reason, does the gate pass
-    ("equal to the champion", Gate(), {}, "AP against the champion", "pass", "0.5000, at least 0.4900", True),
-    ("within the allowed drop", Gate(), {"evaluation": evaluation(ap=0.49)}, "AP against the champion", "pass",
-     "version 3 has 0.5000, a drop of 0.0100", True),
-    ("worse than the champion", Gate(), {"evaluation": evaluation(ap=0.48)}, "AP against the champion", "fail",
-     "0.4800, at least 0.4900", False),
-    ("AP50 worse", Gate(), {"evaluation": evaluation(ap50=0.7)}, "AP50 against the champion", "fail", "0.7000", False),
+    ("equal to the champion", Gate(), {}, "AP against the champion", "pass", "0.5000, at least 0.5000", True),
+    ("a little worse than the champion", Gate(), {"evaluation": evaluation(ap=0.499)}, "AP against the champion",
+     "fail", "0.4990, at least 0.5000", False),
+    ("AP50 a little worse", Gate(), {"evaluation": evaluation(ap50=0.799)}, "AP50 against the champion", "fail",
+     "0.7990, at least 0.8000", False),
+    ("within a drop that is allowed", Gate(champion={"max_AP_drop": 0.01}), {"evaluation": evaluation(ap=0.49)},
+     "AP against the champion", "pass", "version 3 has 0.5000, a drop of 0.0100", True),
+    ("beyond it", Gate(champion={"max_AP_drop": 0.01}), {"evaluation": evaluation(ap=0.48)},
+     "AP against the champion", "fail", "0.4800, at least 0.4900", False),
     ("floor silent beside a champion", Gate(), {}, "AP floor", "not applicable", "champion", True),
     ("other test set, above the floor", Gate(), {"evaluation": evaluation(ap=0.3, test_hash="b" * 64)},
      "AP against the champion", "not applicable", "another test set (aaaaaaaa, now bbbbbbbb)", True),

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tasks.base import presets
 from tasks.base.errors import ParamsError, UserError
 from tasks.base.files import write_json
 from tasks.registry import store
@@ -167,7 +168,22 @@ def test_guard_notices_every_change(make_workspace: Make) -> None:
     (workspace / "conf/gate/default.yaml").write_text("code: require\n")
     assert is_registered(workspace) is None
     (workspace / "conf/gate/default.yaml").unlink()
+    assert is_registered(workspace) is not None
     store.client(workspace).delete_model_version("cells", "1")
+    assert is_registered(workspace) is None
+
+
+def test_guard_notices_a_gate_that_an_upgrade_changed(make_workspace: Make, tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = make_workspace()
+    register(workspace)
+    shutil.copytree(presets.PACKAGE, tmp_path / "conf")
+    monkeypatch.setattr(presets, "PACKAGE", tmp_path / "conf")
+    assert is_registered(workspace) is not None
+    file = tmp_path / "conf/gate/default.yaml"
+    file.write_text(file.read_text().replace("min_test_pictures: 30", "min_test_pictures: 31"))
+    assert is_registered(workspace) is None
+    file.write_text("min_test_pictures: many\n")
     assert is_registered(workspace) is None
 
 

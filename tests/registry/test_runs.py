@@ -162,11 +162,13 @@ def test_inputs_of_a_stage_are_tagged_with_their_hashes(workspace: Path, monkeyp
     (workspace / "data/raw.dvc").write_text("outs:\n- md5: aa.dir\n  path: raw\n")
     (workspace / "dvc.yaml").write_text(
         "stages:\n  export:\n    foreach: ${export.targets}\n    do:\n      cmd: x\n"
-        "      deps: [data/raw, models/trained, 'tables/${item}', exports]\n")
+        "      deps: [data/raw, models/trained, 'tables/${item}', exports]\n"
+        "  train: {cmd: x}\n  tables: {cmd: x}\n  more: {cmd: x}\n")
     (workspace / "dvc.lock").write_text(
         "stages:\n  train:\n    outs:\n    - {path: models/trained, md5: bb.dir}\n    - {path: runs/t.json, md5: cc}\n"
         "  tables:\n    outs:\n    - {path: tables/cpu-int8, md5: dd}\n    - {path: tables/other, md5: ee}\n"
-        "  more:\n    outs:\n    - {path: exports/one, md5: ff}\n")
+        "  more:\n    outs:\n    - {path: exports/one, md5: ff}\n"
+        "  export@dropped:\n    outs:\n    - {path: exports/dropped, md5: gg}\n")
     with stage_run("export@cpu-int8", line=LINE, params={}, record=Path("runs/x.json")):
         pass
     tags = read(Path("runs/x.json"))["tags"]

@@ -8,11 +8,13 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,6 @@ from PIL import Image
 
 from tasks.registry.versions import global_uri, resolve_model
 from tasks.runtime.detector import open_detector
-
-from .cases import tiny_onnx
 
 
 def scene(width: int = 61, height: int = 47, seed: int = 0) -> np.ndarray:
@@ -111,13 +111,57 @@ def test_files_hold_no_pickle_and_no_path_of_this_machine(registered: Path) -> N
     assert [line.split("==")[0] for line in needs] == ["mlflow", "numpy", "pillow", "onnxruntime", "pandas"]
 
 
-def test_thresholds_in_every_form(tmp_path: Path) -> None:
+def test_thresholds_in_every_form() -> None:
     from tasks.registry.served import thresholds_of
 
-    for stated, expected in ((None, [0.05, 0.05]), (0.3, [0.3, 0.3]), ([0.1, 0.2], [0.1, 0.2]),
-                             ({"square": 0.7}, [0.05, 0.7])):
+    for stated, expected in ((None, [0.5, 0.5]), (0.3, [0.3, 0.3]), ([0.1, 0.2], [0.1, 0.2]),
+                             ({"square": 0.7}, [0.5, 0.7]), ({}, [0.5, 0.5])):
         assert thresholds_of(stated, ["round", "square"]).tolist() == pytest.approx(expected)
-    tiny_onnx(tmp_path / "x.onnx", thresholds=0.4)
+
+
+def test_what_the_copied_file_states_equals_the_package() -> None:
+    from tasks import predict
+    from tasks.data import pictures
+    from tasks.registry import served
+
+    assert (served.DECODERS, served.MAX_PIXELS) == (pictures.DECODERS, pictures.MAX_PIXELS)
+    assert served.DEFAULT_THRESHOLD == predict.DEFAULT_THRESHOLD
+
+
+@pytest.mark.parametrize(("form", "kind"), [("PNG", np.uint16), ("TIFF", np.uint16), ("TIFF", np.int32)])
+def test_sixteen_bits_are_read_as_the_package_reads_them(tmp_path: Path, form: str, kind: Any) -> None:
+    from tasks.data.pictures import read_picture
+    from tasks.registry.served import decode
+
+    deep = scene()[..., 0].astype(kind) * 257
+    Image.fromarray(deep).save(tmp_path / "a", form)
+    found = decode((tmp_path / "a").read_bytes(), 0)
+    assert np.array_equal(found, read_picture(tmp_path / "a")) and np.array_equal(found[..., 0], scene()[..., 0])
+
+
+@pytest.mark.parametrize("form", ["ICO", "TGA", "PCX", "EPS", "JPEG2000"])
+def test_other_decoders_are_not_tried(form: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    from tasks.registry.served import decode
+
+    with pytest.raises(MlflowException, match="image 3 is not a picture that can be read"):
+        decode(coded(scene(), form), 3)
+
+
+@pytest.mark.parametrize("error", [struct.error("unpack requires 4 bytes"), zlib.error("Error -3"), IndexError("9")])
+def test_any_error_of_a_decoder_is_the_picture(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    from mlflow.exceptions import MlflowException
+
+    from tasks.registry.served import decode
+
+    def broken(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", broken)
+    with pytest.raises(MlflowException, match=f"image 0 is not a picture that can be read: {error}") as caught:
+        decode(coded(scene()), 0)
+    assert caught.value.get_http_status_code() == 400
 
 
 def test_server_answers(registered: Path) -> None:

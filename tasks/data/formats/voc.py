@@ -20,7 +20,7 @@ from defusedxml.common import DefusedXmlException
 from tasks.base.errors import DataError
 from tasks.data.formats.index import FolderIndex
 from tasks.data.formats.record import Box, Note, Picture, Source, number, safe_name, split_in_name
-from tasks.data.table import SPLITS
+from tasks.data.table import SPLIT_ORDER, SPLITS
 
 Pixels = Literal["corners", "inclusive"]
 MAX_BYTES = 64 << 20
@@ -39,36 +39,57 @@ def find(index: FolderIndex) -> list[Source]:
 
 def read(index: FolderIndex, source: Source, notes: list[Note], labels: set[str],
          pixels: Pixels = "corners") -> Iterator[Picture]:
-    """The pictures of one folder of XML files, sorted by the files' names; `labels` takes the classes seen.
+    """The pictures of one folder of XML files, those of test first; `labels` takes the classes seen.
+
+    A picture in two lists has the split of the first of test, val and train; the other list is noted as `leaked`.
 
     Raises:
         DataError: an XML file is malformed, hostile (entities), or names a picture outside the folder.
     """
-    given = _given_splits(index.root, source.path.parent / "ImageSets" / "Main", notes)
-    for here in _inside(index, source.path):
+    given = _given_splits(source.path.parent / "ImageSets" / "Main")
+    for here in sorted(_inside(index, source.path), key=lambda here: SPLIT_ORDER[_splits(given, here, source)[0]]):
         path = index.root / here
-        split = given.pop(path.stem, source.split)
+        split, *others = _splits(given, here, source)
+        given.pop(path.stem, None)
         root = _parse(path, here)
         named = safe_name(root.findtext("filename") or path.stem, here)
         near = PurePosixPath(here).parent
         file = index.find(named, near, split, here) or index.find(path.stem, near, split, here)
+        notes += _leaks(index, source, path.stem, split, others, file)
         if file is None:
             notes.append(Note("missing_picture", here, "filename", f"there is no picture {named!r}"))
             continue
         boxes = [_box(item, f"{here}#{row}", pixels) for row, item in enumerate(root.iter("object"))]
         labels.update(box.label for box in boxes if box.label)
         yield Picture(file, split, _declared(root), here, boxes)
-    for stem, split in sorted(given.items()):
-        yield from _listed_only(index, source, stem, split, notes)
+    for stem, splits in sorted(given.items()):
+        yield from _listed_only(index, source, stem, splits, notes)
 
 
-def _listed_only(index: FolderIndex, source: Source, stem: str, split: str, notes: list[Note]) -> Iterator[Picture]:
+def _splits(given: dict[str, list[str]], here: str, source: Source) -> list[Any]:
+    return given.get(PurePosixPath(here).stem, [source.split])
+
+
+def _leaks(index: FolderIndex, source: Source, stem: str, split: str | None, others: list[str],
+           file: str | None) -> list[Note]:
+    detail = f"{stem!r} is listed under {split} too, which counts"
+    return [Note("leaked", _list_file(index, source, other), stem, detail, file) for other in others]
+
+
+def _list_file(index: FolderIndex, source: Source, split: str) -> str:
+    return f"{source.path.parent.relative_to(index.root).as_posix()}/ImageSets/Main/{split}.txt".removeprefix("./")
+
+
+def _listed_only(index: FolderIndex, source: Source, stem: str, splits: list[str],
+                 notes: list[Note]) -> Iterator[Picture]:
     # ImageSets lists a picture that has no XML file
-    listed = f"{source.path.parent.relative_to(index.root).as_posix()}/ImageSets/Main/{split}.txt".removeprefix("./")
+    split, *others = splits
+    listed = _list_file(index, source, split)
     name = safe_name(stem, listed)
     file = index.find(name, PurePosixPath(listed).parent, split, listed)
     detail = f"{name!r} is listed and has no annotation" + ("" if file else ", nor is there such a picture")
     notes.append(Note("unannotated" if file else "dangling", listed, stem, detail, file))
+    notes += _leaks(index, source, stem, split, others, file)
     if file:
         yield Picture(file, split, None, listed)
 
@@ -112,15 +133,14 @@ def _box(item: Element, row: str, pixels: Pixels) -> Box:
     return Box((item.findtext("name") or "").strip(), left, top, right - left, bottom - top, row, difficult=difficult)
 
 
-def _given_splits(root: Path, folder: Path, notes: list[Note]) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for split in SPLITS:
+def _given_splits(folder: Path) -> dict[str, list[str]]:
+    """The splits that list a picture, by its stem: test before val before train."""
+    given: dict[str, list[str]] = {}
+    for split in sorted(SPLITS, key=SPLIT_ORDER.__getitem__):
         path = folder / f"{split}.txt"
         for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else ():
-            stem = _stem(line)
-            if stem and given.setdefault(stem, split) != split:
-                here = path.relative_to(root).as_posix()
-                notes.append(Note("leaked", here, stem, f"{stem!r} is listed under {given[stem]} too"))
+            if (stem := _stem(line)) and split not in (known := given.setdefault(stem, [])):
+                known.append(split)
     return given
 
 
