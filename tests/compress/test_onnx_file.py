@@ -138,7 +138,8 @@ def test_numbers_that_are_not_finite_fail_parity(model_folder: Path, tmp_path: P
     Image.fromarray(load_sample_images().images[0]).save(tmp_path / "a.png")
     rows = [{"image_id": 0, "file": "a.png", "width": 640, "height": 427, "digest": "0", "bytes": 1, "orientation": 1,
              "split": "val"}]
-    val = Dataset(pa.Table.from_pylist(rows, schema=IMAGES), ANNOTATIONS.empty_table(), Meta(name="x", classes=["a", "b"]))
+    images = pa.Table.from_pylist(rows, schema=IMAGES)
+    val = Dataset(images, ANNOTATIONS.empty_table(), Meta(name="x", classes=["a", "b"]))
     reference = open_detector(model_folder, 1)
     with pytest.raises(GateRefused, match="not finite"):
         compare(reference, Broken(), val, tmp_path, 1)  # type: ignore[arg-type]

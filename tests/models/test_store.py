@@ -50,7 +50,8 @@ def test_pruned_widths_are_multiples_of_16() -> None:
 
 
 @pytest.mark.parametrize(("channels", "ratio", "left"), [
-    (40, 0.33, 32), (32, 0.3, 32), (64, 0.5, 32), (64, 0.51, 32), (64, 0.49, 48), (24, 0.5, 16), (24, 0.1, 24), (16, 0.8, 16)])
+    (40, 0.33, 32), (32, 0.3, 32), (64, 0.5, 32), (64, 0.51, 32), (64, 0.49, 48), (24, 0.5, 16), (24, 0.1, 24),
+    (16, 0.8, 16)])
 def test_widths_round_up(channels: int, ratio: float, left: int) -> None:
     assert round(channels * (1 - _rounded(channels, ratio))) == left
 
