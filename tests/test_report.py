@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from reporting.workspace import make
 
 from tasks import report
 from tasks.base import params
 from tasks.base.errors import DataError, ParamsError
+from tests.reporting.workspace import make
 
 
 def test_parameters_are_checked() -> None:
