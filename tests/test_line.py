@@ -27,7 +27,9 @@ STRICT = "floors: {AP: 0.99, AP50: 0.999}\n"
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     home = tmp_path_factory.mktemp("prefect")
-    return {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PREFECT_HOME": str(home),
+    # other tests of this process point both at stores and servers of their own
+    known = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_"))}
+    return {**known, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PREFECT_HOME": str(home),
             "GIT_CONFIG_GLOBAL": os.devnull}
 
 
