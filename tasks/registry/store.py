@@ -29,6 +29,8 @@ QUICK = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+# the UI then opens on runs and curves; it would take an unmarked experiment for one of language models
+KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def enabled() -> bool:
@@ -90,7 +92,7 @@ def experiment(mlflow: MlflowClient, workspace: Path = Path()) -> str:
         local = tracking_uri(workspace).startswith("sqlite:")
         place = (workspace.resolve() / "mlruns" / name).as_uri() if local else None
         try:
-            return mlflow.create_experiment(name, artifact_location=place)
+            return mlflow.create_experiment(name, artifact_location=place, tags=KIND)
         except MlflowException:
             found = mlflow.get_experiment_by_name(name)  # another process was quicker
     if found is None:
