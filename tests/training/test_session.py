@@ -8,7 +8,7 @@ import pytest
 
 from tasks.base.errors import DataError, UserError
 from tasks.data.table import Dataset
-from tasks.training.session import forget, parts, use_threads, work_folder
+from tasks.training.session import WORK, forget, parts, use_threads, work_folder
 
 
 def test_other_code_is_another_work_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,9 +26,9 @@ def test_other_code_is_another_work_folder(tmp_path: Path, monkeypatch: pytest.M
 def test_a_finished_stage_forgets_its_own_folders_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("train-1", "train-2", "prune-1"):
-        (tmp_path / ".visionmill/work" / name).mkdir(parents=True)
-    forget(Path(".visionmill/work/train-2"))
-    assert [p.name for p in (tmp_path / ".visionmill/work").iterdir()] == ["prune-1"]
+        (tmp_path / WORK / name).mkdir(parents=True)
+    forget(WORK / "train-2")
+    assert [p.name for p in (tmp_path / WORK).iterdir()] == ["prune-1"]
 
 
 @pytest.mark.parametrize("value", ["0", "two", "-1", "1.5"])
