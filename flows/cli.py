@@ -12,6 +12,7 @@ from tasks.base.errors import UserError, VisionmillError, nearest
 
 VERBS = {
     "new": "make a workspace from a catalogue data set or a folder of pictures",
+    "data": "dataset versions: import, merge, filter, compare, export; `data --help`",
     "run": "run the whole line as a Prefect flow, then register and gate",
     "register": "register what the last `dvc repro` made, and ask the gate",
     "sweep": "search for better parameters; `sweep adopt` writes the best into params.yaml",

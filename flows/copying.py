@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from pathlib import Path
 
 from tasks.base.errors import UserError
-
-FICLONE = 0x40049409
+from tasks.data.linking import clone_or_copy
 
 
 def copy_folder(source: Path, target: Path) -> None:
@@ -31,10 +29,6 @@ def copy_folder(source: Path, target: Path) -> None:
 
 def clone(source: str, target: str) -> str:
     """A copy that shares its blocks (reflink), else a plain one."""
-    with Path(source).open("rb") as old, Path(target).open("wb") as new:
-        try:
-            fcntl.ioctl(new.fileno(), FICLONE, old.fileno())
-        except OSError:
-            shutil.copyfileobj(old, new, 1 << 20)
+    clone_or_copy(Path(source), Path(target))
     os.utime(target, ns=(Path(source).stat().st_atime_ns, Path(source).stat().st_mtime_ns))
     return target

@@ -37,7 +37,7 @@ def check_all(values: Any, path: Path) -> None:
         raise ParamsError("params.yaml has no sections", where=path, mend="visionmill new writes a complete one")
     check_sections(values, path)
     modules = {name: f"tasks.{name}" for name in stage_names()} | {
-        "register": "tasks.registry.register", "sweep": "tasks.search.settings"}
+        "register": "tasks.registry.register", "sweep": "tasks.search.settings", "data": "tasks.checkout"}
     for name in (n for n in modules if n in values):
         check(importlib.import_module(modules[name]).Params, values[name], f"{path.name}: {name}")
     check_names(values, path)

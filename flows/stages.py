@@ -23,7 +23,8 @@ RAN, RESTORED, UP_TO_DATE, SKIPPED, FAILED = "ran", "restored", "up to date", "s
 NOISE = ("Running stage ", "> ", "Updating lock file", "Generating lock file", "To track the changes", "git add ",
          "To enable auto staging", "dvc config core.autostage", "Use `dvc push`", "ERROR: failed to reproduce")
 # seconds on two cores, until a workspace has its own
-TYPICAL = {"fetch": 20, "ingest": 5, "validate": 10, "split": 5, "train": 420, "prune": 240, "export": 40,
+TYPICAL = {"fetch": 20, "ingest": 5, "validate": 10, "checkout": 10, "neighbours": 10,
+           "split": 5, "train": 420, "prune": 240, "export": 40,
            "evaluate": 40, "benchmark": 40, "report": 20, "code": 1, "register": 20}
 BUSY_WAIT_S = 5.0
 

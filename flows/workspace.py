@@ -7,28 +7,36 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tasks.base.errors import UserError
 from tasks.base.files import read_json, write_json
+from tasks.base.params import read_yaml
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "conf" / "workspace"
 # ignored by git and DVC: lock, receipts, durations, checkpoints
 NOTES = Path(".visionmill")
-FETCH = re.compile(r"^ *# \[fetch\].*?# \[/fetch\]\n", re.MULTILINE | re.DOTALL)
-MARKER = re.compile(r"^ *# \[/?fetch\].*\n", re.MULTILINE)
+# parts of the templates that only some workspaces have, by what feeds their line
+BLOCK = re.compile(r"^ *# \[(\w+)\].*?# \[/\1\]\n", re.MULTILINE | re.DOTALL)
+MARKER = re.compile(r"^ *# \[/?\w+\].*\n", re.MULTILINE)
+BLOCKS = {"catalogue": {"fetch", "raw"}, "folder": {"raw"}, "version": {"version"}}
+Feed = Literal["catalogue", "folder", "version"]
 
 
-def render(name: str, *, catalogue: bool) -> str:
-    """The text of a workspace's `dvc.yaml` or `params.yaml`; `fetch` is in it only where pictures come from the
-    catalogue."""
+def render(name: str, feed: Feed) -> str:
+    """The text of a workspace's `dvc.yaml` or `params.yaml`, with the stages that its feed needs."""
     text = (TEMPLATE / name).read_text(encoding="utf-8")
-    return MARKER.sub("", text) if catalogue else FETCH.sub("", text)
+    kept = BLOCK.sub(lambda block: block[0] if block[1] in BLOCKS[feed] else "", text)
+    return MARKER.sub("", kept)
 
 
-def is_catalogue(workspace: Path) -> bool:
-    """Whether the pictures come from the catalogue; a folder of one's own is tracked by `data/raw.dvc`."""
-    return not (workspace / "data" / "raw.dvc").exists()
+def feed_of(workspace: Path) -> Feed:
+    """Where the line's pictures come from: a version of the store, a folder of one's own (`data/raw.dvc`), or the
+    catalogue."""
+    values = read_yaml(workspace / "params.yaml") or {}
+    if (values.get("data") or {}).get("version"):
+        return "version"
+    return "folder" if (workspace / "data" / "raw.dvc").exists() else "catalogue"
 
 
 def surroundings() -> dict[str, str]:

@@ -1,25 +1,25 @@
-"""Stage `benchmark`: latency, throughput, memory and size of every artefact at batch 1, in turns within one process."""
+"""Stage `benchmark`: latency, throughput, memory and size of every artefact at batch 1, in turns."""
 
 from __future__ import annotations
 
 import platform
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from tasks.base.files import folder_atomic, write_json
 from tasks.base.params import Params as Base
-from tasks.data.pictures import read_picture
+from tasks.data.pictures import locate, read_picture
 from tasks.data.table import read_dataset
 from tasks.metrics.latency import in_turns, summary
 from tasks.metrics.memory import peak_mb
 from tasks.metrics.targets import chosen_targets
 from tasks.models.store import load_structure
 from tasks.registry.runs import stage_run
+from tasks.runtime.apart import Apart, Here
 from tasks.runtime.artefacts import artefacts, size_of
-from tasks.runtime.detector import Detector, open_detector
 from tasks.training.session import use_threads
 
 
@@ -61,24 +61,20 @@ def run(params: Params, *, raw: Path, data: Path, trained: Path, pruned: Path, e
     """Measure and write benchmark.json. The torch baseline runs in inference mode, channels_last, on the same cores."""
     use_threads()
     found = artefacts(trained, pruned, exports, chosen_targets())
-    names = read_dataset(data).images["file"].to_pylist()[: params.pictures]
-    pictures = [read_picture(raw / name) for name in names]
+    pictures = [read_picture(place) for place in locate(raw, read_dataset(data).images)[: params.pictures]]
     with stage_run("benchmark", line=load_structure(trained).line, params=params.model_dump(), record=run) as told:
-        detectors = {name: open_detector(path, params.threads) for name, path in found.items()}
-        times = in_turns({name: _rotating(d, pictures) for name, d in detectors.items()}, params.rounds)
-        said = {name: {**summary(times[name]), "bytes": size_of(path), "provider": detectors[name].provider,
+        with ExitStack() as stack:
+            # torch apart: in one process its waiting threads and ONNX Runtime's slow each other down
+            runners = {name: stack.enter_context(Apart(path, params.threads, pictures)) if path.suffix != ".onnx"
+                       else Here(path, params.threads, pictures) for name, path in found.items()}
+            times = in_turns(runners, params.rounds)
+        said = {name: {**summary(times[name]), "bytes": size_of(path), "provider": runners[name].provider,
                        "peak_memory_mb": peak_mb(path, params.threads)} for name, path in found.items()}
         with folder_atomic(out) as folder:
             write_json(folder / "benchmark.json", {"machine": machine(params.threads), "artefacts": said})
         told.metrics({name: {k: v for k, v in one.items() if k != "provider"} for name, one in said.items()})
         told.artifact(out / "benchmark.json", "benchmark")
     _show(said)
-
-
-def _rotating(detector: Detector, pictures: list[np.ndarray]) -> Any:
-    inputs = [detector.fit(picture)[0] for picture in pictures]
-    turn = iter(range(10**9))
-    return lambda: detector.raw(inputs[next(turn) % len(inputs)])
 
 
 def _show(said: dict[str, dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from tasks.base.errors import DataError
 from tasks.base.files import folder_atomic, write_json
 from tasks.base.params import Params as Section
 from tasks.base.progress import Progress
-from tasks.data.pictures import over_pictures, read_picture
+from tasks.data.pictures import locate, over_pictures, read_picture
 from tasks.data.table import Dataset, full_disk_is_told, read_dataset
 from tasks.metrics.coco import evaluate_coco
 from tasks.metrics.detections import detections_table, write_detections
@@ -81,11 +81,11 @@ def _detect(params: Params, raw: Path, dataset: Dataset, paths: dict[str, Path])
     """artefact -> image id -> detections; every picture is decoded once."""
     detectors = {name: _of_these_classes(open_detector(path), dataset, path) for name, path in paths.items()}
     found: dict[str, dict[int, Detections]] = {name: {} for name in detectors}
-    ids, files = dataset.images["image_id"].to_pylist(), dataset.images["file"].to_pylist()
+    ids, places = dataset.images["image_id"].to_pylist(), locate(raw, dataset.images)
     progress = Progress(len(ids), "evaluate: pictures")
     for start in range(0, len(ids), BATCH):
         some = ids[start : start + BATCH]
-        pictures = list(over_pictures(read_picture, [raw / file for file in files[start : start + BATCH]]))
+        pictures = list(over_pictures(read_picture, places[start : start + BATCH]))
         for name, detector in detectors.items():
             found[name] |= zip(some, _predict(params, detector, pictures), strict=True)
         progress.step(count=len(some))

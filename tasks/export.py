@@ -13,7 +13,7 @@ from tasks.base.files import digest_value, folder_atomic, write_json
 from tasks.base.params import Params as Base
 from tasks.compress.parity import Limits, broken, compare
 from tasks.compress.target import Calibration, Target, load_target, write_for
-from tasks.data.pictures import read_picture
+from tasks.data.pictures import Location, locate, read_picture
 from tasks.data.table import Dataset, read_dataset
 from tasks.models.store import load_structure
 from tasks.registry.runs import stage_run
@@ -35,22 +35,23 @@ class Params(Base):
     parity: Limits = Limits()
 
 
-def drawn(dataset: Dataset, calibration: Calibration) -> list[tuple[str, str]]:
-    """File and digest of the training pictures that calibrate, drawn by seed.
+def drawn(dataset: Dataset, raw: Path, calibration: Calibration) -> list[tuple[Location, str]]:
+    """Place and digest of the training pictures that calibrate, drawn by seed.
 
     Raises:
         DataError: the training split is empty.
     """
-    rows = dataset.subset("train").images.select(["file", "digest"]).to_pylist()
-    if not rows:
+    images = dataset.subset("train").images
+    if not images.num_rows:
         raise DataError("no training picture to calibrate with", where="data/split", mend="mend split.fractions")
-    order = np.random.default_rng(calibration.seed).permutation(len(rows))[: calibration.pictures]
-    return [(rows[i]["file"], rows[i]["digest"]) for i in sorted(order.tolist())]
+    order = np.random.default_rng(calibration.seed).permutation(images.num_rows)[: calibration.pictures]
+    some = images.take(sorted(order.tolist()))
+    return list(zip(locate(raw, some), some["digest"].to_pylist(), strict=True))
 
 
-def _inputs(detector: Detector, raw: Path, files: list[tuple[str, str]]) -> Iterator[np.ndarray]:
-    for name, _ in files:
-        yield detector.fit(read_picture(raw / name))[0]
+def _inputs(detector: Detector, files: list[tuple[Location, str]]) -> Iterator[np.ndarray]:
+    for place, _ in files:
+        yield detector.fit(read_picture(place))[0]
 
 
 def run(params: Params, *, target: str, raw: Path, data: Path, trained: Path, pruned: Path, out: Path,
@@ -62,7 +63,7 @@ def run(params: Params, *, target: str, raw: Path, data: Path, trained: Path, pr
     """
     use_threads()
     chosen, dataset = load_target(target), read_dataset(data)
-    files, val = drawn(dataset, params.calibration), dataset.subset("val")
+    files, val = drawn(dataset, raw, params.calibration), dataset.subset("val")
     line = load_structure(trained).line
     with stage_run(f"export@{target}", line=line, params=params.model_dump(), record=run) as told:
         with folder_atomic(out) as folder:
@@ -77,10 +78,10 @@ def run(params: Params, *, target: str, raw: Path, data: Path, trained: Path, pr
         told.artifact(out / "export.json", "export")
 
 
-def _one(params: Params, target: Target, model: Path, file: Path, raw: Path, files: list[tuple[str, str]],
+def _one(params: Params, target: Target, model: Path, file: Path, raw: Path, files: list[tuple[Location, str]],
          val: Dataset) -> dict[str, Any]:
     reference = open_detector(model)
-    write_for(target, model, file, _inputs(reference, raw, files), params.calibration.method)
+    write_for(target, model, file, _inputs(reference, files), params.calibration.method)
     said = compare(reference, open_detector(file), val, raw, params.parity.pictures)
     print(f"{file.name}: {file.stat().st_size / 1e6:.2f} MB, validation AP {said['val_AP_torch'] or 0:.4f} in torch, "
           f"{said['val_AP'] or 0:.4f} in the file; scores differ by at most {said['max_score_difference']:.2g}, "

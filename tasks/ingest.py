@@ -1,28 +1,30 @@
-"""Stage `ingest`: raw pictures with Pascal VOC or COCO annotations become the dataset table."""
+"""Stage `ingest`: raw pictures with annotations in any format become the dataset table."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from pydantic import field_validator
+from pydantic import AfterValidator, field_validator
 
 from tasks.base.errors import DataError
+from tasks.base.files import folder_atomic, write_json
 from tasks.base.params import Params as Section
-from tasks.data.build import build
+from tasks.data.build import Built, build
+from tasks.data.classes import renamed
 from tasks.data.formats.index import FolderIndex
-from tasks.data.formats.record import Note
-from tasks.data.formats.voc import Pixels
-from tasks.data.reading import Format, find_sources, read_pictures
+from tasks.data.formats.record import Pixels, Reading
+from tasks.data.reading import describe_reading, find_sources, known_format, read_pictures
 from tasks.data.source import read_source
-from tasks.data.table import Dataset, write_dataset
+from tasks.data.table import Meta, full_disk_is_told
 
 
 class Params(Section):
     """Section `ingest` of params.yaml."""
 
-    format: Format = "auto"
+    format: Annotated[str, AfterValidator(known_format)] = "auto"
     annotations: list[str] = []
+    aliases: dict[str, str] = {}
     classes: list[str] = []
     voc_pixels: Pixels = "corners"
     name: str | None = None
@@ -47,34 +49,29 @@ def run(params: Params, *, raw: Path, out: Path) -> None:
     """
     index = FolderIndex(raw)
     sources = find_sources(index, params.format, params.annotations)
-    notes: list[Note] = []
-    labels: set[str] = set()
-    pictures = read_pictures(index, sources, notes, labels, params.voc_pixels)
+    into = Reading(voc_pixels=params.voc_pixels)
     source = read_source(raw)
-    meta = {"name": params.name or source.get("name", "dataset"), "licence": params.licence or source.get("licence"),
-            "recipe": {"ingest": {"sources": [[s.format, s.path.relative_to(raw).as_posix()] for s in sources]}}}
-    dataset, declared = build(raw, pictures, params.classes, labels, notes, **meta)
-    if not dataset.images.num_rows:
-        first = notes[0].detail if notes else "no picture"
-        raise DataError(f"annotations without pictures: {first}", where=raw, mend="put the pictures beside them")
-    notes += _contradicted_sizes(dataset, declared)
-    write_dataset(out, dataset, {"notes.json": [note.to_json() for note in notes]})
-    _tell(dataset, sources[0].format, notes)
+    recipe = {"ingest": {"sources": [[s.format, s.path.relative_to(raw).as_posix()] for s in sources]}}
+
+    def describe(classes: list[str]) -> Meta:
+        return describe_reading(into, classes, name=params.name or source.get("name", "dataset"),
+                                licence=params.licence or source.get("licence"), recipe=recipe)
+
+    with full_disk_is_told(out), folder_atomic(out) as new:
+        items = renamed(read_pictures(index, sources, into), params.aliases, into)
+        built = build(raw, items, params.classes, into, new, describe)
+        if not built.images:
+            first = into.notes[0].detail if into.notes else "no picture"
+            raise DataError(f"annotations without pictures: {first}", where=raw, mend="put the pictures beside them")
+        write_json(new / "notes.json", [note.to_json() for note in into.notes])
+    _tell(built, sources[0].format, into)
 
 
-def _contradicted_sizes(dataset: Dataset, declared: dict[str, tuple[float, float]]) -> list[Note]:
-    columns = dataset.images.select(["file", "width", "height"]).to_pydict()
-    return [Note("size_differs", file, "", f"the annotation says {given[0]:g} x {given[1]:g}, it is {w} x {h}", file)
-            for file, w, h in zip(*columns.values(), strict=True)
-            if w and (given := declared.get(file, (w, h))) != (w, h)]
-
-
-def _tell(dataset: Dataset, format: str, notes: list[Note]) -> None:
-    splits: dict[Any, int] = {}
-    for split in dataset.images["split"].to_pylist():
-        splits[split or "none"] = splits.get(split or "none", 0) + 1
-    print(f"{format}: {dataset.images.num_rows} pictures, {dataset.annotations.num_rows} boxes, "
-          f"{len(dataset.meta.classes)} classes: {', '.join(dataset.meta.classes)}")
-    print(f"given splits: {', '.join(f'{name} {count}' for name, count in splits.items())}")
-    if notes:
-        print(f"{len(notes)} notes for validate, the first: {notes[0].file} {notes[0].row}: {notes[0].detail}")
+def _tell(built: Built, format: str, into: Reading) -> None:
+    print(f"{format}: {built.images} pictures, {built.annotations} boxes, "
+          f"{f'{built.labels} labels of whole pictures, ' if built.labels else ''}"
+          f"{len(built.classes)} classes: {', '.join(built.classes)}")
+    print(f"given splits: {', '.join(f'{name} {count}' for name, count in sorted(built.splits.items()))}")
+    if into.notes:
+        first = into.notes[0]
+        print(f"{len(into.notes)} notes for validate, the first: {first.file} {first.row}: {first.detail}")

@@ -13,7 +13,7 @@ from tasks.base.files import digest_tree, digest_value, folder_atomic, write_jso
 from tasks.base.params import Params as Base
 from tasks.compress.pruning import macs, parameters, prune_to
 from tasks.data.table import read_dataset
-from tasks.metrics.latency import in_turns, summary
+from tasks.metrics.latency import in_turns, summary, timed
 from tasks.models.fcos import FCOS
 from tasks.models.plan import read_plan
 from tasks.models.store import Structure, load_model, save_model
@@ -51,7 +51,8 @@ def measured(before: FCOS, after: FCOS, height: int, width: int) -> dict[str, fl
     """Median latency of both networks in torch at batch 1, milliseconds."""
     picture = torch.zeros(1, 3, height, width, dtype=torch.uint8)
     with torch.inference_mode():
-        times = in_turns({"before": lambda: before(picture), "after": lambda: after(picture)}, ROUNDS)
+        times = in_turns({"before": timed(lambda: before(picture)), "after": timed(lambda: after(picture))},
+                         ROUNDS)
     return {f"latency_{name}_ms": summary(seconds)["median_ms"] for name, seconds in times.items()}
 
 

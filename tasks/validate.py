@@ -40,6 +40,7 @@ class Params(Section):
     degenerate: Drop = "drop"
     outside: Drop = "error"
     overhang: Fix = "fix"
+    bad_mask: Fix = "error"
     unknown_class: Drop = "error"
     dangling: Drop = "error"
     duplicate_id: Drop = "error"
@@ -66,7 +67,8 @@ def run(params: Params, *, raw: Path, data: Path, out: Path) -> None:
     _print(found, policy)
     stop_on_errors(found, policy, ALLOWED)
     mended = _apply(dataset, found, policy)
-    if not mended.images.num_rows or not mended.annotations.num_rows:
+    boxes_wanted = dataset.meta.problem in ("detect", "segment", "pairs")
+    if not mended.images.num_rows or (boxes_wanted and not mended.annotations.num_rows):
         raise DataError(f"nothing is left: {mended.images.num_rows} pictures, {mended.annotations.num_rows} boxes",
                         where=data, mend="see the findings above; mend the files")
     checked = {"images": dataset.images.num_rows, "annotations": dataset.annotations.num_rows}
@@ -79,13 +81,17 @@ def _findings(dataset: Dataset, raw: Path, notes: list[dict[str, Any]], ratio: f
     found = [*checks.from_notes(dataset, notes), *checks.check_pictures(dataset, raw)]
     yield from found
     yield from checks.check_copies(dataset)
-    yield from checks.check_empty(dataset, {f.image_id for f in found if f.image_id is not None})
+    if dataset.meta.problem in ("detect", "segment", "pairs"):
+        yield from checks.check_empty(dataset, {f.image_id for f in found if f.image_id is not None})
     yield from checks.check_boxes(dataset)
+    yield from checks.check_masks(dataset)
     yield from checks.check_balance(dataset, ratio)
 
 
 def _apply(dataset: Dataset, found: list[Finding], policy: dict[str, str]) -> Dataset:
     clipped = mend.clip_boxes(dataset) if policy["overhang"] == "fix" else dataset
+    if policy["bad_mask"] == "fix":
+        clipped = mend.drop_masks(clipped, [f.annotation_id for f in found if f.kind == "bad_mask"])
     dropped = [finding for finding in found if policy[finding.kind] == "drop"]
     pictures = [f.image_id for f in dropped if f.kind in PICTURE_KINDS and f.image_id is not None]
     boxes = [f.annotation_id for f in dropped if f.kind not in PICTURE_KINDS and f.annotation_id is not None]

@@ -54,8 +54,8 @@ def test_listed_classes_keep_their_order_and_others_are_noted(tmp_path: Path) ->
     assert dataset.meta.classes == ["zebra", "dog", "cat"]
     assert dataset.annotations["class_id"].to_pylist() == [2, 1, 2, 2, 2, 1]
     assert [(n["kind"], n["file"], n["row"], n["detail"]) for n in read_json(tmp_path / "data/notes.json")] == [
-        ("unknown_class", "Annotations/q.xml", "0", "class 'dogg' is not in ingest.classes; did you mean 'dog'?"),
-        ("unknown_class", "Annotations/q.xml", "1", "the box has no class")]
+        ("unknown_class", "Annotations/q.xml", "0", "class 'dogg' is not in the list of classes; did you mean 'dog'?"),
+        ("unknown_class", "Annotations/q.xml", "1", "the label has no class")]
 
 
 def test_annotations_without_any_picture(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_broken_pictures_enter_the_table_for_validate_to_judge(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("values", "message"), [
-    ({"format": "yolo"}, "'auto', 'voc' or 'coco'"), ({"clases": []}, "did you mean 'classes'"),
+    ({"format": "tfrecord"}, "must be auto, superb"), ({"clases": []}, "did you mean 'classes'"),
     ({"classes": ["a", "a"]}, "listed twice: a")])
 def test_wrong_parameters(values: dict[str, object], message: str) -> None:
     with pytest.raises(ParamsError, match=message):

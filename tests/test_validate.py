@@ -191,7 +191,7 @@ def test_a_full_disk_leaves_the_old_result(tmp_path: Path, monkeypatch: pytest.M
     def full(*args: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", full)
+    monkeypatch.setattr(pq, "ParquetWriter", full)
     with pytest.raises(DataError, match="no space left on the disk"):
         validate.run(validate.Params(), raw=raw, data=tmp_path / "data", out=tmp_path / "valid")
     assert digest_tree(tmp_path / "valid") == before

@@ -7,7 +7,7 @@ from typing import Any
 
 from flows import parameters
 from flows.commands.help import parser
-from flows.workspace import enter, is_catalogue
+from flows.workspace import enter, feed_of
 from tasks.base import presets
 from tasks.base.errors import ParamsError, UserError, nearest
 
@@ -50,9 +50,9 @@ def apply(values: Any, change: str, workspace: Path) -> None:
     key, equals, text = change.partition("=")
     if not equals or not key:
         raise UserError(f"expected KEY=VALUE, got {change!r}", mend="visionmill configure --help")
-    if key in ("dataset", parameters.NAMED["dataset"]) and not is_catalogue(workspace):
-        raise UserError("the pictures of this workspace are a folder of its own, not of the catalogue",
-                        where=workspace / "data" / "raw.dvc", mend=f"visionmill new PATH --data {text}")
+    if key in ("dataset", parameters.NAMED["dataset"]) and feed_of(workspace) != "catalogue":
+        raise UserError("the pictures of this workspace are not of the catalogue", where=workspace,
+                        mend=f"visionmill new PATH --data {text}")
     if "." in key:
         parameters.set_value(values, key, parameters.scalar(text))
     elif key not in KINDS:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from flows import parameters
+from flows.commands.data.use import choose
 from flows.commands.help import parser
 from flows.copying import copy_folder
-from flows.workspace import render, surroundings
+from flows.datastore import DVC, add, relink
+from flows.workspace import Feed, render, surroundings
 from tasks.base import presets
 from tasks.base.errors import UserError, VisionmillError, nearest
 from tasks.base.files import folder_atomic
+from tasks.data.store.layout import Version
+from tasks.data.store.shards import LOOSE as MANY
+from tasks.data.store.site import STORE, store_of
 
 EXAMPLES = """\
   visionmill new ~/cells --data bccd              from the catalogue, conf/dataset/
   visionmill new ~/parts --data ~/pictures        your own: Pascal VOC or COCO JSON, found by looking
-  visionmill new ~/parts --data ~/pictures --name widgets"""
+  visionmill new ~/parts --data ~/pictures --name widgets
+  visionmill new ~/parts --data cells@2           a version of the shared store that VISIONMILL_STORE names"""
+NAME_PART = re.compile(r"[^A-Za-z0-9._-]+")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -40,15 +47,17 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def find_source(data: str) -> str | Path:
-    """A catalogue name as text, or a folder as a path.
+def find_source(data: str) -> str | Path | Version:
+    """A catalogue name as text, a folder as a path, or a version of the shared store.
 
     Raises:
-        UserError: neither; the nearest catalogue name is offered.
+        UserError: none of them; the nearest catalogue name is offered.
     """
     known = presets.names("dataset")
     if data in known:
         return data
+    if "@" in data and os.environ.get(STORE):
+        return store_of(Path()).find(data)
     folder = Path(data).expanduser().resolve()
     if folder.is_dir():
         return folder
@@ -58,7 +67,7 @@ def find_source(data: str) -> str | Path:
                     f"give a folder, or one of: {', '.join(known)}")
 
 
-def build(folder: Path, source: str | Path, name: str | None, *, inside_git: bool) -> None:
+def build(folder: Path, source: str | Path | Version, name: str | None, *, inside_git: bool) -> None:
     """Fill an empty folder: files, git, DVC, pictures, first commit."""
     from tasks.data.inspect import describe
 
@@ -70,17 +79,20 @@ def build(folder: Path, source: str | Path, name: str | None, *, inside_git: boo
     _call([*DVC, "init", "-q", *(["--subdir"] if inside_git else [])], folder)
     (folder / ".dvc/config").write_text(surroundings()[".dvc/config"], encoding="utf-8")
     (folder / ".dvcignore").write_text(surroundings()[".dvcignore"], encoding="utf-8")
-    if isinstance(source, Path):
+    if isinstance(source, Version):
+        choose(folder, source.ref, source.digest)
+        print(f"{source.ref}: {source.meta.problem}, classes: {', '.join(source.meta.classes)}")
+    elif isinstance(source, Path) and sum(1 for path in source.rglob("*") if path.is_file()) > MANY:
+        _import(folder, source)
+    elif isinstance(source, Path):
         copy_folder(source, folder / "data/raw")
-        _call([*DVC, "add", "-q", "data/raw"], folder)
+        add(folder, ["data/raw"])
     else:
         _fetch(folder)
+        relink(folder, ["fetch"])
         print(describe(folder / "data/raw"))
     if not inside_git:
         _commit(folder)
-
-
-DVC = [sys.executable, "-P", "-m", "dvc"]
 
 
 def _refuse(path: Path, name: str | None) -> None:
@@ -90,12 +102,27 @@ def _refuse(path: Path, name: str | None) -> None:
         raise UserError(f"--name {name!r}: letters, digits, dots, dashes and underscores only")
 
 
-def _write_files(folder: Path, source: str | Path, name: str | None) -> None:
+def _import(folder: Path, source: Path) -> None:
+    """Many pictures go into the store, in archives: DVC looks at each loose file, every time."""
+    from flows.datastore import owner, track
+    from tasks.data.classes import ClassList
+    from tasks.data.store.importing import Importing, bring_in
+
+    store = store_of(folder)
+    name = NAME_PART.sub("-", source.name).strip("-.") or "pictures"
+    wanted = Importing(source, name, str(source), ClassList([]), shard_over=MANY)
+    found = bring_in(store, wanted, owner(folder))
+    track(store, found.version)
+    choose(folder, found.version.ref, found.version.digest)
+    print(f"{found.version.ref}: more than {MANY:,} files, so the pictures are in archives of the store")
+
+
+def _write_files(folder: Path, source: str | Path | Version, name: str | None) -> None:
     from tasks.data.catalogue import read_entry
 
-    catalogue = isinstance(source, str)
+    feed: Feed = "catalogue" if isinstance(source, str) else "folder"
     params = folder / "params.yaml"
-    params.write_text(render("params.yaml", catalogue=catalogue), encoding="utf-8")
+    params.write_text(render("params.yaml", feed), encoding="utf-8")
     values = parameters.read_commented(params)
     if isinstance(source, str):
         parameters.set_value(values, "fetch.dataset", source)
@@ -104,7 +131,7 @@ def _write_files(folder: Path, source: str | Path, name: str | None) -> None:
     if name:
         parameters.set_value(values, "register.name", name)
     params.write_text(parameters.as_text(values), encoding="utf-8")
-    (folder / "dvc.yaml").write_text(render("dvc.yaml", catalogue=catalogue), encoding="utf-8")
+    (folder / "dvc.yaml").write_text(render("dvc.yaml", feed), encoding="utf-8")
     (folder / ".gitignore").write_text(surroundings()[".gitignore"], encoding="utf-8")
 
 

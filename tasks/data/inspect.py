@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.data.formats.index import FolderIndex
-from tasks.data.formats.record import Note
-from tasks.data.reading import find_sources, read_pictures
+from tasks.data.formats.record import Picture, Reading
+from tasks.data.reading import find_sources, read_pictures, reader
 from tasks.data.table import SPLITS
-
-TITLES = {"voc": "Pascal VOC", "coco": "COCO JSON"}
 
 
 @dataclass(frozen=True)
 class Description:
-    """What was found. `classes` counts boxes, `splits` pictures; `sources` are annotations, relative to the folder."""
+    """What was found. `classes` counts labels, `splits` pictures; `sources` are annotations, relative to the folder."""
 
     format: str
+    problem: str
     sources: list[str]
     pictures: int
     boxes: int
@@ -29,8 +28,8 @@ class Description:
     def __str__(self) -> str:
         found = ", ".join(self.sources[:3]) + (f" and {len(self.sources) - 3} more" if len(self.sources) > 3 else "")
         splits = ", ".join(f"{name} {count}" for name, count in self.splits.items())
-        lines = [f"found:   {TITLES[self.format]}, by {found}",
-                 f"holds:   {self.pictures} pictures, {self.boxes} boxes",
+        lines = [f"found:   {reader(self.format).TITLE}, by {found}; problem: {self.problem}",
+                 f"holds:   {self.pictures} pictures, {self.boxes} labels",
                  f"classes: {', '.join(f'{name} ({count})' for name, count in self.classes.items())}",
                  f"splits:  {splits or 'none given: they will be cut by content'}"]
         if self.flaws:
@@ -47,17 +46,18 @@ def describe(folder: Path) -> Description:
     """
     index = FolderIndex(folder)
     sources = find_sources(index)
-    notes: list[Note] = []
-    labels: set[str] = set()
+    into = Reading()
     pictures, splits, classes = 0, Counter[str](), Counter[str]()
-    for picture in read_pictures(index, sources, notes, labels):
-        pictures += 1
-        splits.update([picture.split] if picture.split else [])
-        classes.update(box.label for box in picture.boxes)
+    for item in read_pictures(index, sources, into):
+        classes.update(box.label for box in item.boxes)
+        if isinstance(item, Picture):
+            pictures += 1
+            splits.update([item.split] if item.split else [])
+            classes.update(item.labels or [])
     return Description(
-        format=sources[0].format,
+        format=sources[0].format, problem=into.problem or "detect",
         sources=[source.path.relative_to(folder).as_posix() for source in sources],
         pictures=pictures, boxes=classes.total(),
-        classes={name: classes[name] for name in sorted(labels | set(classes))},
+        classes={name: classes[name] for name in sorted(into.labels | set(classes))},
         splits={name: splits[name] for name in SPLITS if splits[name]},
-        flaws=dict(sorted(Counter(note.kind for note in notes).items())))
+        flaws=dict(sorted(Counter(note.kind for note in into.notes).items())))

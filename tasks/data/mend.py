@@ -32,6 +32,17 @@ def clip_boxes(dataset: Dataset) -> Dataset:
     return replace(dataset, annotations=_with_columns(table, columns))
 
 
+def drop_masks(dataset: Dataset, annotations: Iterable[int | None]) -> Dataset:
+    """The dataset without the masks of these boxes; the boxes stay."""
+    table = dataset.annotations
+    bad = pc.is_in(table["annotation_id"], value_set=pa.array([i for i in annotations if i is not None], pa.int64()))
+    for name in ("polygons", "rle"):
+        field = ANNOTATIONS.field(name)
+        kept = pc.if_else(bad, pa.scalar(None, field.type), table[name])
+        table = table.set_column(ANNOTATIONS.get_field_index(name), field, kept)
+    return replace(dataset, annotations=table)
+
+
 def drop(dataset: Dataset, images: Iterable[int], annotations: Iterable[int]) -> Dataset:
     """The dataset without these pictures (with all their boxes) and these boxes; ids are counted anew from 0."""
     gone = pa.array(sorted(set(images)), pa.int64())

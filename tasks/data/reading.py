@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
-from typing import Literal
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 
-from tasks.base.errors import DataError
-from tasks.data.formats import coco, voc
+import numpy as np
+
+from tasks.base.errors import DataError, nearest
+from tasks.data.formats import IMPLICIT, READERS, load
 from tasks.data.formats.index import FolderIndex
-from tasks.data.formats.record import Note, Picture, Source
-from tasks.data.table import SPLIT_ORDER
+from tasks.data.formats.record import More, Note, Picture, Reading, Source
+from tasks.data.table import SPLIT_ORDER, SPLITS, Meta
 
-Format = Literal["auto", "voc", "coco"]
-FINDERS = {"voc": voc.find, "coco": coco.find}
-EXPECTED = """Pascal VOC: XML files with <annotation>, e.g. Annotations/*.xml beside JPEGImages/
-  COCO: a JSON file with "images", "annotations" and "categories", e.g. annotations/instances_train.json"""
+SPLIT_NAMES: list[str | None] = [None, *SPLITS]
+OTHERS = "others"
 
 
-def find_sources(index: FolderIndex, format: Format = "auto", only: Iterable[str] = ()) -> list[Source]:
+def find_sources(index: FolderIndex, format: str = "auto", only: Iterable[str] = ()) -> list[Source]:
     """The annotations of a folder.
 
     Args:
@@ -26,56 +27,106 @@ def find_sources(index: FolderIndex, format: Format = "auto", only: Iterable[str
 
     Raises:
         DataError: none are there, or several that may describe the same pictures.
+        UserError: no format is called so.
     """
-    formats = list(FINDERS) if format == "auto" else [format]
-    found = [source for name in formats for source in FINDERS[name](index)]
     wanted = [index.root / name for name in only]
-    if wanted:
-        found = [source for source in found if any(source.path.is_relative_to(path) for path in wanted)]
+    if format.startswith(f"{OTHERS}:"):
+        named = load(OTHERS, (OTHERS,)).sources(index, format)
+        return [replace(source, path=path) for source in named for path in wanted] or list(named)
+    if format != "auto":
+        load(format)
+    explicit = [name for name in READERS if name not in IMPLICIT] if format == "auto" else [format]
+    found = _find(index, explicit, wanted)
+    if not found and format == "auto":
+        found = next((some for name in IMPLICIT if (some := _find(index, [name], wanted))), [])
     if not found:
         looked = f" among {', '.join(only)}" if wanted else ""
         raise DataError(f"no annotations found{looked} ({len(index.files)} files looked at)", where=index.root,
-                        mend=f"expected one of\n  {EXPECTED}")
+                        mend=f"expected one of\n  {expected()}")
     _refuse_rivals(found, index.root)
     return sorted(found, key=lambda source: source.path.as_posix())
 
 
-def read_pictures(index: FolderIndex, sources: Iterable[Source], notes: list[Note], labels: set[str],
-                  voc_pixels: voc.Pixels = "corners") -> Iterator[Picture]:
+def reader(format: str) -> ModuleType:
+    """The module that reads a format, `others:NAME` included."""
+    return load(OTHERS, (OTHERS,)) if format.startswith(f"{OTHERS}:") else load(format)
+
+
+def known_format(format: str) -> str:
+    """The name of a format as a parameter may give it.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if format == "auto" or format in READERS or format.startswith(f"{OTHERS}:"):
+        return format
+    guess = nearest(format, READERS)
+    raise ValueError(f"no format is called so; did you mean {guess!r}?" if guess else
+                     f"must be auto, {', '.join(READERS)} or {OTHERS}:NAME")
+
+
+def expected() -> str:
+    """One line a format: what a folder of it looks like."""
+    modules = [load(name) for name in READERS]
+    return "\n  ".join(f"{module.TITLE}: {module.EXPECTED}" for module in modules)
+
+
+def read_pictures(index: FolderIndex, sources: Iterable[Source], into: Reading) -> Iterator[Picture | More]:
     """Every annotated picture once, then the pictures beside them that no annotation mentions.
 
     Of a picture that is in several splits the copy in test goes before the one in val, and that before train's.
-    `notes` and `labels` are filled on the way.
+    `into` is filled on the way.
     """
-    seen: dict[str, Picture] = {}
-    for source in sorted(sources, key=lambda source: SPLIT_ORDER[source.split]):
-        read = (voc.read(index, source, notes, labels, voc_pixels) if source.format == "voc"
-                else coco.read(index, source, notes, labels))
-        for picture in read:
-            first = seen.setdefault(picture.file, _head(picture))
-            if first.row == picture.row:
-                yield picture
+    ordered = sorted(sources, key=lambda source: SPLIT_ORDER[source.split])
+    # of each file the source that described it, from 1, and the split: two bytes a picture and a few
+    owner, given = np.zeros(len(index.files), np.int16), np.zeros(len(index.files), np.int8)
+    beside = np.zeros(len(index.files), bool)
+    for number, source in enumerate(ordered, 1):
+        for item in reader(source.format).read(index, source, into):
+            place = index.number(item.file)
+            if isinstance(item, More):
+                if owner[place] == number:
+                    yield item
+            elif owner[place]:
+                first = ordered[owner[place] - 1].path.relative_to(index.root).as_posix()
+                into.notes.append(_twice(first, SPLIT_NAMES[given[place]], item))
             else:
-                notes.append(_twice(first, picture))
-    yield from _unannotated(index, seen, notes)
+                owner[place], given[place] = number, SPLIT_NAMES.index(item.split)
+                beside[[index.number(file) for file in (item.mask, item.reference) if file]] = True
+                yield item
+    yield from _unannotated(index, owner, beside, into.notes)
 
 
-def _head(picture: Picture) -> Picture:
-    return Picture(picture.file, picture.split, None, picture.row)
+def describe_reading(into: Reading, classes: list[str], **values: object) -> Meta:
+    """The description of what was read: problem, keypoints, and what the format says of the whole set."""
+    ids = {name: into.ids[name] for name in classes if name in into.ids}
+    return Meta.model_validate(values | {
+        "problem": into.problem or "detect", "classes": classes, "keypoints": into.keypoints,
+        "attributes": into.attributes | ({"ids": ids} if ids else {})})
 
 
-def _twice(first: Picture, again: Picture) -> Note:
-    kind = "leaked" if first.split != again.split else "duplicate_id"
+def _find(index: FolderIndex, formats: Iterable[str], wanted: list[Path]) -> list[Source]:
+    found: list[Source] = []
+    for name in formats:
+        claimed = [source.path for source in found]
+        new = [source for source in load(name).find(index) if not any(map(source.path.is_relative_to, claimed))]
+        found += [source for source in new if not wanted or any(map(source.path.is_relative_to, wanted))]
+    return found
+
+
+def _twice(first: str, split: str | None, again: Picture) -> Note:
+    kind = "leaked" if split != again.split else "duplicate_id"
     file, _, row = again.row.partition("#")
-    detail = f"{again.file} ({again.split or 'no split'}) is described by {first.row} too ({first.split or 'no split'})"
+    detail = f"{again.file} ({again.split or 'no split'}) is described by {first} too ({split or 'no split'})"
     return Note(kind, file, row, f"{detail}, which counts", again.file)
 
 
-def _unannotated(index: FolderIndex, seen: dict[str, Picture], notes: list[Note]) -> Iterator[Picture]:
-    # folders without any annotated picture hold something else: masks, documentation
-    folders = {PurePosixPath(file).parent for file in seen}
+def _unannotated(index: FolderIndex, owner: np.ndarray, beside: np.ndarray, notes: list[Note]) -> Iterator[Picture]:
+    # folders without any annotated picture hold something else: documentation; `beside` are masks and golden pictures
+    folders = {index.files[number].rpartition("/")[0] for number in np.flatnonzero(owner)}
     for file in index.pictures():
-        if file not in seen and PurePosixPath(file).parent in folders:
+        number = index.number(file)
+        if not owner[number] and not beside[number] and file.rpartition("/")[0] in folders:
             notes.append(Note("unannotated", file, "", "no annotation mentions this picture", file))
             yield Picture(file, None, None, file)
 
@@ -87,5 +138,7 @@ def _refuse_rivals(found: list[Source], root: Path) -> None:
     if len(formats) == 1 and not several_json:
         return
     names = [source.path.relative_to(root).as_posix() for source in (found if len(formats) > 1 else several_json)]
-    raise DataError(f"several annotations that may describe the same pictures: {', '.join(names[:6])}", where=root,
-                    mend=f"name those to read in params.yaml, e.g.  ingest: {{annotations: [{names[0]}]}}")
+    kinds = f" ({', '.join(sorted(formats))})" if len(formats) > 1 else ""
+    raise DataError(f"several annotations{kinds} that may describe the same pictures: {', '.join(names[:6])}",
+                    where=root, mend=f"name those to read: --annotations {names[0]}, or in params.yaml  "
+                         f"ingest: {{annotations: [{names[0]}]}}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +31,25 @@ IMAGES = pa.schema([
     pa.field("bytes", pa.int64(), nullable=False),
     pa.field("orientation", pa.int8(), nullable=False),
     pa.field("split", pa.string()),
+    # pictures of one group are never torn between splits: tiles of one scene, frames of one film
+    pa.field("group", pa.string()),
+    pa.field("tags", pa.list_(pa.string())),
+    # classification: ids of the picture's classes; null where nobody has said
+    pa.field("labels", pa.list_(pa.int32())),
+    # semantic segmentation: a picture whose values are class ids, 255 for "counts for nothing"
+    pa.field("mask", pa.string()),
+    # pairs: the golden picture that this one is compared with
+    pa.field("reference", pa.string()),
+    # regions [x, y, w, h] that count for nothing, of whatever class
+    pa.field("ignored", pa.list_(pa.list_(pa.float64()))),
+    # what the format says and no column holds, as a JSON object
+    pa.field("attributes", pa.string()),
+    # a picture in an archive: the archive's name, and where in it the picture's bytes begin
+    pa.field("shard", pa.string()),
+    pa.field("offset", pa.int64()),
 ])
+
+RLE = pa.struct([pa.field("h", pa.int32()), pa.field("w", pa.int32()), pa.field("counts", pa.string())])
 
 ANNOTATIONS = pa.schema([
     pa.field("annotation_id", pa.int64(), nullable=False),
@@ -46,8 +64,19 @@ ANNOTATIONS = pa.schema([
     pa.field("difficulty", pa.float32()),
     pa.field("reviewed_by", pa.string()),
     pa.field("row", pa.string(), nullable=False),
+    # share that is cut off, 0 to 1; how much is hidden, 0 to 3 (KITTI)
+    pa.field("truncation", pa.float64()),
+    pa.field("occlusion", pa.int8()),
+    # one of two forms of a mask: polygons [x1, y1, x2, y2, …], or COCO's compressed run lengths
+    pa.field("polygons", pa.list_(pa.list_(pa.float64()))),
+    pa.field("rle", RLE),
+    # x, y, visibility (0 not labelled, 1 hidden, 2 seen) of each point of the class
+    pa.field("keypoints", pa.list_(pa.float64())),
+    pa.field("attributes", pa.string()),
 ])
 
+Problem = Literal["detect", "segment", "classify", "semantic", "pairs"]
+ROW_GROUP = 1 << 17
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -56,18 +85,21 @@ class Meta(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[1, 2] = Field(default=2, alias="schema")
     name: str
-    problem: Literal["detect"] = "detect"
+    problem: Problem = "detect"
     classes: list[str]
     licence: str | None = None
     parents: list[str] = []
     recipe: dict[str, Any] = {}
+    # names and edges of the keypoints of a class; what a format says of the whole set
+    keypoints: dict[str, dict[str, Any]] = {}
+    attributes: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pictures and their boxes as columns.
+    """Pictures and their labels as columns.
 
     `images.file` is relative to the raw folder; sizes are pixels as displayed. Boxes are `x, y, w, h` in pixels,
     continuous, origin at the top left corner of the picture. `class_id` indexes `meta.classes`.
@@ -91,13 +123,13 @@ def read_dataset(folder: Path) -> Dataset:
         DataError: it is not one, or its columns are not those of this version.
     """
     try:
-        meta = Meta.model_validate(read_json(folder / "dataset.json"))
+        meta = read_meta(folder)
         tables = [pq.read_table(folder / f"{name}.parquet", memory_map=False) for name in ("images", "annotations")]
-        return Dataset(tables[0].cast(IMAGES), tables[1].cast(ANNOTATIONS), meta)
+        return Dataset(conform(tables[0], IMAGES), conform(tables[1], ANNOTATIONS), meta)
     except FileNotFoundError as error:
         missing = Path(error.filename or folder).name
         raise DataError(f"not a dataset folder: no {missing}", where=folder, mend="dvc repro") from None
-    except (ValidationError, ValueError, pa.ArrowException) as error:
+    except (ValueError, pa.ArrowException) as error:
         raise DataError(f"damaged dataset folder: {error}", where=folder, mend="dvc repro --force") from None
 
 
@@ -111,11 +143,29 @@ def write_dataset(folder: Path, dataset: Dataset, extra: Mapping[str, Any] | Non
         DataError: the disk is full.
     """
     with full_disk_is_told(folder), folder_atomic(folder) as new:
-        _write_table(new / "images.parquet", dataset.images.select(IMAGES.names).cast(IMAGES))
-        _write_table(new / "annotations.parquet", dataset.annotations.select(ANNOTATIONS.names).cast(ANNOTATIONS))
-        write_json(new / "dataset.json", dataset.meta.model_dump(by_alias=True))
+        write_table(new / "images.parquet", [dataset.images], IMAGES)
+        write_table(new / "annotations.parquet", [dataset.annotations], ANNOTATIONS)
+        write_meta(new, dataset.meta)
         for name, value in (extra or {}).items():
             write_json(new / name, value)
+
+
+def read_meta(folder: Path) -> Meta:
+    """`dataset.json` of a dataset folder.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    try:
+        return Meta.model_validate(read_json(folder / "dataset.json"))
+    except FileNotFoundError:
+        raise DataError("not a dataset folder: no dataset.json", where=folder, mend="dvc repro") from None
+    except (ValidationError, ValueError) as error:
+        raise DataError(f"damaged dataset folder: {error}", where=folder, mend="dvc repro --force") from None
+
+
+def write_meta(folder: Path, meta: Meta) -> None:
+    write_json(folder / "dataset.json", meta.model_dump(by_alias=True) | {"schema": 2})
 
 
 @contextmanager
@@ -163,6 +213,27 @@ def boxes_of(dataset: Dataset) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     return {int(i): (boxes[a:b], classes[a:b]) for i, a, b in zip(ids, first, last, strict=True)}
 
 
-def _write_table(path: Path, table: pa.Table) -> None:
-    # chunking would show in the bytes: row groups follow it
-    pq.write_table(table.combine_chunks(), path, compression="zstd", row_group_size=1 << 17)
+def write_table(path: Path, batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema) -> int:
+    """Write rows as they come; returns their number. How they were cut into batches does not show in the bytes."""
+    waiting: list[pa.Table] = []
+    written = held = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in batches:
+            waiting.append(conform(batch, schema))
+            held += batch.num_rows
+            while held >= ROW_GROUP:
+                rows = pa.concat_tables(waiting)
+                writer.write_table(rows.slice(0, ROW_GROUP).combine_chunks(), ROW_GROUP)
+                waiting, held, written = [rows.slice(ROW_GROUP)], held - ROW_GROUP, written + ROW_GROUP
+        if held:
+            writer.write_table(pa.concat_tables(waiting).combine_chunks(), ROW_GROUP)
+    return written + held
+
+
+def conform(rows: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    """Rows with exactly the columns of `schema`; those that came after the rows were written are null."""
+    table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
+    for field in schema:
+        if field.name not in table.column_names and field.nullable:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.select(schema.names).cast(schema)

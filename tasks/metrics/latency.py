@@ -1,20 +1,36 @@
-"""Latency at batch 1: artefacts in turns within one process, so that a drifting clock hits all alike."""
+"""Latency at batch 1: artefacts in turns, so that a drifting clock hits all alike."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+Timed = Callable[[int], Sequence[float]]
 
-def in_turns(calls: Mapping[str, Callable[[], Any]], rounds: int, warmup: int = 3,
-             each: int = 5) -> dict[str, np.ndarray]:
-    """Time several calls in turns.
+
+def timed(call: Callable[[], Any]) -> Timed:
+    """A call as a function that gives the seconds of so many of them in a row, after one that is not counted."""
+
+    def run(count: int) -> list[float]:
+        call()
+        seconds = []
+        for _ in range(count):
+            start = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+    return run
+
+
+def in_turns(calls: Mapping[str, Timed], rounds: int, warmup: int = 3, each: int = 5) -> dict[str, np.ndarray]:
+    """Time several things in turns.
 
     Args:
-        calls: what to time, by name.
+        calls: what to time, by name: `timed(call)`, or what times itself.
         rounds: turns counted.
         warmup: turns before, not counted.
         each: calls in a row within a turn; more than one, since each call's data has left the cache after a turn of
@@ -26,12 +42,9 @@ def in_turns(calls: Mapping[str, Callable[[], Any]], rounds: int, warmup: int = 
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(warmup + rounds):
         for name, call in calls.items():
-            call()
-            for _ in range(each):
-                start = time.perf_counter()
-                call()
-                if turn >= warmup:
-                    seconds[name].append(time.perf_counter() - start)
+            found = call(each)
+            if turn >= warmup:
+                seconds[name] += found
     return {name: np.asarray(values) for name, values in seconds.items()}
 
 

@@ -179,17 +179,18 @@ def scatter(
     y: str,
     note: str = "",
     x_scale: Scale | None = None,
+    y_scale: Scale | None = None,
     keys: Sequence[Key] = (),
     missing: str = "There is nothing to draw.",
 ) -> Markup:
-    """Dots whose area stands for a third number, each with its name beside it where there is room."""
+    """Dots whose area stands for a third number, each with its label beside it where it has one and there is room."""
     if not dots:
         return frame.empty(title, missing)
     area = Area(right=frame.WIDTH - 24)
     across = x_scale or linear([d.x for d in dots], area.left + 14, area.right, zero=True)
     ys = [d.y for d in dots]
     pad = max((max(ys) - min(ys)) * 0.15, 0.01)
-    up = linear([max(min(ys) - pad, 0.0), max(ys) + pad], area.bottom, area.top)
+    up = y_scale or linear([max(min(ys) - pad, 0.0), max(ys) + pad], area.bottom, area.top)
     largest = max(d.area for d in dots) or 1.0
     placed = [(across(d.x), up(d.y), 4 + 13 * math.sqrt(max(d.area, 0) / largest), d) for d in dots]
     marks = [
@@ -198,7 +199,7 @@ def scatter(
         )
         for cx, cy, r, d in sorted(placed, key=lambda p: -p[2])
     ]
-    marks += _names([(cx, cy, r, shorten(d.label, 26)) for cx, cy, r, d in placed], area)
+    marks += _names([(cx, cy, r, shorten(d.label, 26) if d.label else "") for cx, cy, r, d in placed], area)
     return frame.figure(title, note, frame.canvas([*frame.axes(area, across, up, x, y), *marks], title), keys)
 
 
@@ -207,6 +208,8 @@ def _names(dots: list[tuple[float, float, float, str]], area: Area) -> list[Mark
     taken = [(cx - r, cy - r, cx + r, cy + r) for cx, cy, r, _ in dots]
     marks = []
     for own, (cx, cy, r, name) in enumerate(dots):
+        if not name:
+            continue
         wide, near = len(name) * frame.CHARACTER, r + 5
         for left, base in (
             (cx + near, cy + 4),

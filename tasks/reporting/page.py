@@ -34,7 +34,7 @@ def build_page(
     shots = samples * len(material.splits) + mistakes + comparisons * (len(material.detections) + 1)
     text = ""
     for budget in (BUDGET, BUDGET // 2, BUDGET // 4):
-        album = Album(material.raw, shots, budget)
+        album = Album(material.raw, material.dataset.images, shots, budget)
         opening = [
             results.summary(material),
             results.artefacts(material),

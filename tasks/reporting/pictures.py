@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from tasks.base.errors import DataError
-from tasks.data.pictures import read_picture
+from tasks.data.pictures import locate, read_picture
 from tasks.reporting import frame, words
 from tasks.reporting.markup import Child, Markup, element
 
@@ -44,8 +45,8 @@ class Mark:
 class Album:
     """Reads, shrinks and encodes pictures; each gets an equal share of the budget."""
 
-    def __init__(self, raw: Path, expected: int, budget: int = BUDGET) -> None:
-        self.raw = raw
+    def __init__(self, raw: Path, images: pa.Table, expected: int, budget: int = BUDGET) -> None:
+        self.places = dict(zip(images["file"].to_pylist(), locate(raw, images), strict=True))
         self.share = min(budget // max(expected, 1), LARGEST)
         self.kept: dict[tuple[str, tuple[int, int, int, int]], str] = {}
 
@@ -54,7 +55,7 @@ class Album:
         key = (file, window or (0, 0, 0, 0))
         if key not in self.kept:
             try:
-                pixels = read_picture(self.raw / file)
+                pixels = read_picture(self.places[file])
             except (DataError, OSError):
                 return None
             if window:

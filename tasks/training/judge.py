@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from tasks.data.pictures import read_picture
+from tasks.data.pictures import locate, read_picture
 from tasks.data.table import Dataset
 from tasks.metrics.coco import quick_ap
 from tasks.metrics.curves import best_thresholds
@@ -36,8 +36,8 @@ class Judge:
         self.sizes: list[tuple[int, int]] = []
         self.scales: list[float] = []
         fitted = []
-        for name in dataset.images["file"].to_pylist():
-            picture = read_picture(raw / name)  # one at a time: only what the network sees is kept
+        for place in locate(raw, dataset.images):
+            picture = read_picture(place)  # one at a time: only what the network sees is kept
             small, scale = letterbox(picture, shape)
             self.sizes.append((picture.shape[0], picture.shape[1]))
             self.scales.append(scale)

@@ -23,6 +23,8 @@ from tasks.training.settings import Training
 from tasks.training.state import State
 
 WORK = Path(".visionmill/work")
+# their labels have boxes
+TRAINED = ("detect", "segment", "pairs")
 
 
 class Reporter(Protocol):
@@ -68,8 +70,11 @@ def parts(dataset: Dataset) -> tuple[Dataset, Dataset]:
     """Training and validation rows.
 
     Raises:
-        DataError: one of them has no picture, or training has no box.
+        DataError: the labels are not boxes, a split has no picture, or training has no box.
     """
+    if dataset.meta.problem not in TRAINED:
+        raise DataError(f"these labels are for {dataset.meta.problem!r}; what is trained here is detection of boxes",
+                        where="data/split", mend="choose a dataset with boxes: visionmill data list")
     train, val = dataset.subset("train"), dataset.subset("val")
     mend = "give each split some pictures: split.fractions in params.yaml"
     for name, part in (("train", train), ("val", val)):

@@ -7,7 +7,7 @@ import pytest
 from tasks.base.errors import DataError, UserError
 from tasks.base.files import read_json
 from tasks.data.formats.index import FolderIndex
-from tasks.data.formats.record import Note
+from tasks.data.formats.record import Picture, Reading
 from tasks.data.inspect import describe
 from tasks.data.reading import find_sources, read_pictures
 from tasks.data.table import read_dataset
@@ -27,19 +27,20 @@ def test_the_format_is_found_by_looking(tmp_path: Path) -> None:
 @pytest.mark.parametrize("make", [lambda root: None, lambda root: root.mkdir(), lambda root: put(root / ".x", "")])
 def test_an_empty_folder(tmp_path: Path, make: object) -> None:
     make(tmp_path / "raw")  # type: ignore[operator]
-    with pytest.raises(UserError, match=r"(empty|no such) folder[\s\S]*Pascal VOC or COCO"):
+    with pytest.raises(UserError, match=r"(empty|no such) folder[\s\S]*put pictures and their annotations there"):
         describe(tmp_path / "raw")
 
 
 def test_pictures_without_any_annotation_file(tmp_path: Path) -> None:
     save_picture(tmp_path / "a.jpg")
-    with pytest.raises(UserError, match=r"no annotations found[\s\S]*Annotations/\*\.xml[\s\S]*instances_train\.json"):
+    with pytest.raises(UserError, match=r"no annotations found[\s\S]*instances_train\.json[\s\S]*Annotations/\*\.xml"):
         describe(tmp_path)
 
 
 def test_two_formats_at_once_must_be_chosen(tmp_path: Path) -> None:
     make_coco(make_voc(tmp_path, cells(1)), coco([image(1)], []))
-    with pytest.raises(DataError, match=r"several annotations[\s\S]*ingest: \{annotations: \[Annotations\]\}"):
+    with pytest.raises(DataError,
+                       match=r"several annotations \(coco, voc\)[\s\S]*ingest: \{annotations: \[annotations\.json\]\}"):
         sources(tmp_path)
     assert sources(tmp_path, only=["annotations.json"]) == ["coco annotations.json"]
     assert sources(tmp_path, format="voc") == ["voc Annotations"]
@@ -48,7 +49,8 @@ def test_two_formats_at_once_must_be_chosen(tmp_path: Path) -> None:
 def test_two_files_for_one_split_must_be_chosen(tmp_path: Path) -> None:
     for name in ("a", "b"):
         make_coco(tmp_path, coco([image(1)], []), f"{name}.json")
-    with pytest.raises(DataError, match=r"several annotations.*a\.json, b\.json"):
+    with pytest.raises(DataError,
+                       match=r"several annotations.*a\.json, b\.json"):
         sources(tmp_path)
     with pytest.raises(DataError, match="no annotations found among c.json"):
         sources(tmp_path, only=["c.json"])
@@ -58,22 +60,20 @@ def test_pictures_that_nothing_mentions(tmp_path: Path) -> None:
     root = make_coco(tmp_path, coco([image(1)], [box(1, 1)]))
     save_picture(root / "images/extra.jpg", 5)
     save_picture(root / "masks/1.png", 5)
-    notes: list[Note] = []
-    index = FolderIndex(root)
-    pictures = list(read_pictures(index, find_sources(index), notes, set()))
+    into, index = Reading(), FolderIndex(root)
+    pictures = [item for item in read_pictures(index, find_sources(index), into) if isinstance(item, Picture)]
     assert [p.file for p in pictures] == ["images/1.jpg", "images/extra.jpg"]
-    assert [(n.kind, n.picture) for n in notes] == [("unannotated", "images/extra.jpg")]
+    assert [(n.kind, n.picture) for n in into.notes] == [("unannotated", "images/extra.jpg")]
 
 
 @pytest.mark.parametrize("evaluation", ["test", "val"])
 def test_one_picture_under_two_splits(tmp_path: Path, evaluation: str) -> None:
     for split in ("train", evaluation):
         make_coco(tmp_path, coco([image(1)], [box(1, 1)]), f"{split}.json")
-    notes: list[Note] = []
-    index = FolderIndex(tmp_path)
-    pictures = list(read_pictures(index, find_sources(index), notes, set()))
+    into, index = Reading(), FolderIndex(tmp_path)
+    pictures = [item for item in read_pictures(index, find_sources(index), into) if isinstance(item, Picture)]
     assert [p.split for p in pictures] == [evaluation]
-    assert [(n.kind, n.file, n.picture) for n in notes] == [("leaked", "train.json", "images/1.jpg")]
+    assert [(n.kind, n.file, n.picture) for n in into.notes] == [("leaked", "train.json", "images/1.jpg")]
 
 
 @pytest.mark.parametrize("form", ["voc", "coco"])
@@ -99,7 +99,7 @@ def test_an_ambiguous_name(tmp_path: Path) -> None:
         make_coco(tmp_path, coco([image(1)], []), folder=folder)
     index = FolderIndex(tmp_path)
     with pytest.raises(DataError, match=r"'1\.jpg' is there 2 times: a/1\.jpg, b/1\.jpg"):
-        list(read_pictures(index, find_sources(index), [], set()))
+        list(read_pictures(index, find_sources(index), Reading()))
 
 
 def test_description_is_readable(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_description_is_readable(tmp_path: Path) -> None:
     assert (found.format, found.pictures, found.boxes) == ("voc", 4, 4)
     assert (found.classes, found.splits) == ({"cat": 3, "dog": 1}, {"train": 2, "test": 1})
     assert str(found).splitlines() == [
-        "found:   Pascal VOC, by Annotations", "holds:   4 pictures, 4 boxes", "classes: cat (3), dog (1)",
-        "splits:  train 2, test 1", "flaws:   1 unannotated; `validate` lists them"]
+        "found:   Pascal VOC, by Annotations; problem: detect", "holds:   4 pictures, 4 labels",
+        "classes: cat (3), dog (1)", "splits:  train 2, test 1", "flaws:   1 unannotated; `validate` lists them"]
 
 
 def test_bccd_is_described(mirror: Path) -> None:
@@ -122,4 +122,4 @@ def test_bccd_is_described(mirror: Path) -> None:
 
 def test_masks_with_the_pictures_names(mirror: Path) -> None:
     index = FolderIndex(mirror / "datasets/nuclei_256")
-    assert all(p.file.startswith("images/") for p in read_pictures(index, find_sources(index), [], set()))
+    assert all(p.file.startswith("images/") for p in read_pictures(index, find_sources(index), Reading()))

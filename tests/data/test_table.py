@@ -63,11 +63,11 @@ def test_full_disk_leaves_the_old_table(dataset: Dataset, tmp_path: Path, monkey
     write_dataset(tmp_path / "old", dataset)
     before = digest_tree(tmp_path / "old")
 
-    def full(table: object, path: Path, **options: object) -> None:
+    def full(path: Path, *rest: object, **options: object) -> None:
         path.write_bytes(b"PAR1 half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", full)
+    monkeypatch.setattr(pq, "ParquetWriter", full)
     with pytest.raises(DataError, match=r"no space left on the disk[\s\S]*old[\s\S]*free some space") as raised:
         write_dataset(tmp_path / "old", dataset.subset("test"))
     assert raised.value.exit_code == 2
@@ -77,10 +77,10 @@ def test_full_disk_leaves_the_old_table(dataset: Dataset, tmp_path: Path, monkey
 
 def test_another_error_of_the_disk_is_not_hidden(dataset: Dataset, tmp_path: Path,
                                                  monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(table: object, path: Path, **options: object) -> None:
+    def broken(*rest: object, **options: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(pq, "write_table", broken)
+    monkeypatch.setattr(pq, "ParquetWriter", broken)
     with pytest.raises(OSError, match="Input/output"):
         write_dataset(tmp_path / "new", dataset)
     assert not (tmp_path / "new").exists()

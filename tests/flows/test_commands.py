@@ -77,7 +77,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A real workspace without pictures."""
     folder = tmp_path / "workspace"
     (folder / ".dvc").mkdir(parents=True)
-    (folder / "dvc.yaml").write_text(render("dvc.yaml", catalogue=True))
+    (folder / "dvc.yaml").write_text(render("dvc.yaml", "catalogue"))
     shutil.copy(TEMPLATE / "params.yaml", folder / "params.yaml")
     monkeypatch.chdir(folder)
     return folder
@@ -132,7 +132,7 @@ def test_configure_leaves_pictures_of_ones_own(change: str, workspace: Path) -> 
     (workspace / "data").mkdir()
     (workspace / "data/raw.dvc").touch()
     before = (workspace / "params.yaml").read_bytes()
-    with pytest.raises(UserError, match="a folder of its own"):
+    with pytest.raises(UserError, match="not of the catalogue"):
         configure.main([change])
     assert (workspace / "params.yaml").read_bytes() == before
 
@@ -169,7 +169,17 @@ def test_upgrade_writes_this_versions_dag(workspace: Path, capsys: pytest.Captur
     assert upgrade.main([]) == 0 and "as this version" in capsys.readouterr().out
     (workspace / "dvc.yaml").write_text("stages: {}\n")
     assert upgrade.main([]) == 0 and "+  train:" in capsys.readouterr().out
-    assert (workspace / "dvc.yaml").read_text() == render("dvc.yaml", catalogue=True)
+    assert (workspace / "dvc.yaml").read_text() == render("dvc.yaml", "catalogue")
+
+
+def test_upgrade_appends_the_sections_that_are_missing(workspace: Path) -> None:
+    path = workspace / "params.yaml"
+    whole = path.read_text()
+    start = whole.index("# Copies and near-copies")
+    path.write_text(whole[:start] + whole[whole.index("# Given splits"):] + "# mine\n")
+    assert upgrade.main([]) == 0
+    assert "# mine\n\n# Copies and near-copies" in path.read_text()
+    assert YAML(typ="safe").load(path) == YAML(typ="safe").load(whole)
 
 
 def test_status_says_what_is_stale_and_why(make_toy: Callable[..., Toy], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +256,7 @@ def test_doctor_names_what_is_missing_and_its_mend(monkeypatch: pytest.MonkeyPat
 
 
 def test_this_repositorys_line_is_the_templates() -> None:
-    assert (ROOT / "dvc.yaml").read_text() == render("dvc.yaml", catalogue=True)
+    assert (ROOT / "dvc.yaml").read_text() == render("dvc.yaml", "catalogue")
     assert (ROOT / ".dvc/config").read_text() == (TEMPLATE / "dvc-config").read_text()
     assert (ROOT / ".dvcignore").read_text() == (TEMPLATE / "dvcignore").read_text()
 

@@ -69,7 +69,7 @@ def test_new_from_the_catalogue(mirror: Path, tmp_path: Path, monkeypatch: pytes
     said = capsys.readouterr().out
     assert "Pascal VOC" in said and "364 pictures" in said and "Platelets" in said
     assert "dataset: bccd" in (path / "params.yaml").read_text() and not (path / "conf").exists()
-    assert (path / "dvc.lock").exists() and (path / "dvc.yaml").read_text() == render("dvc.yaml", catalogue=True)
+    assert (path / "dvc.lock").exists() and (path / "dvc.yaml").read_text() == render("dvc.yaml", "catalogue")
 
 
 def test_new_takes_an_entry_of_ones_own_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: tuple[Path,
     """A real workspace with a split of eight pictures, where a training takes a second."""
     folder = tmp_path / "workspace"
     (folder / ".dvc").mkdir(parents=True)
-    (folder / "dvc.yaml").write_text(render("dvc.yaml", catalogue=True))
+    (folder / "dvc.yaml").write_text(render("dvc.yaml", "catalogue"))
     shutil.copytree(tiny[0], folder / "data/raw")
     write_dataset(folder / "data/split", tiny[1])
     path = folder / "params.yaml"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.metrics.latency import in_turns, summary
+from tasks.metrics.latency import in_turns, summary, timed
 
 
 def test_artefacts_take_turns() -> None:
     seen: list[str] = []
-    times = in_turns({name: lambda name=name: seen.append(name) for name in "ab"}, rounds=2, warmup=1, each=3)
+    times = in_turns({name: timed(lambda name=name: seen.append(name)) for name in "ab"}, rounds=2, warmup=1, each=3)
     assert "".join(seen) == "aaaabbbb" * 3
     assert {name: len(values) for name, values in times.items()} == {"a": 6, "b": 6}
 

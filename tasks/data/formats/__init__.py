@@ -1,1 +1,51 @@
-"""Annotation formats: what each looks like in a folder, and how it is read."""
+"""Annotation formats: what each looks like in a folder, how it is read and how it is written.
+
+A format is a module with
+
+- `TITLE`, its name as people write it, and `EXPECTED`, one line: what a folder of it looks like;
+- `find(index) -> list[Source]`: what of a folder is of this format;
+- `read(index, source, into) -> Iterator[Picture | More]`: its pictures in its own order;
+- `CARRIES`: the columns beyond boxes and classes that it can hold, and `write(export)`, where it is written too.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from tasks.base.errors import UserError, nearest
+
+# whole names: the stage `code` finds what a stage imports by reading them
+MODULES = {
+    "superb": "tasks.data.formats.superb",
+    "groundtruth": "tasks.data.formats.groundtruth",
+    "ymir": "tasks.data.formats.ymir",
+    "labelstudio": "tasks.data.formats.labelstudio",
+    "coco": "tasks.data.formats.coco",
+    "voc": "tasks.data.formats.voc",
+    "yolo": "tasks.data.formats.yolo",
+    "kitti": "tasks.data.formats.kitti",
+    "pairs": "tasks.data.formats.pairs",
+    "csv": "tasks.data.formats.csv",
+    "masks": "tasks.data.formats.masks",
+    "folders": "tasks.data.formats.folders",
+    "others": "tasks.data.formats.others",
+}
+# in the order in which they are asked: what an earlier one has found, no later one may claim
+READERS = tuple(name for name in MODULES if name != "others")
+WRITERS = tuple(sorted(READERS))
+# they look at names of folders alone, so they are asked only when no annotation file was found
+IMPLICIT = ("masks", "folders")
+
+
+def load(name: str, among: tuple[str, ...] = READERS) -> ModuleType:
+    """The module of a format.
+
+    Raises:
+        UserError: none of that name; the nearest is offered.
+    """
+    if name not in among:
+        guess = nearest(name, among)
+        raise UserError(f"no format is called {name!r}", mend=f"did you mean {guess!r}?" if guess else
+                        f"one of: {', '.join(among)}")
+    return import_module(MODULES[name])

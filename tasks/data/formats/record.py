@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from tasks.base.errors import DataError
 
+Pixels = Literal["corners", "inclusive"]
 SPLIT_WORDS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Box:
-    """One object: top left corner and size in pixels (continuous, 0-based); `row` is where it stands."""
+    """One object: top left corner and size in pixels (continuous, 0-based); `row` is where it stands.
+
+    What a format does not say stays None. `polygons` are flat lists x1, y1, x2, y2, …; `rle` is (height, width,
+    COCO's compressed counts); `keypoints` are x, y, visibility; `occlusion` counts from 0 (all to be seen) to 3.
+    """
 
     label: str
     x: float
@@ -28,17 +33,47 @@ class Box:
     area: float | None = None
     iscrowd: bool = False
     difficult: bool = False
+    truncation: float | None = None
+    occlusion: int | None = None
+    polygons: list[list[float]] | None = None
+    rle: tuple[int, int, str] | None = None
+    keypoints: list[float] | None = None
+    source: str = "import"
+    score: float | None = None
+    uncertainty: float | None = None
+    difficulty: float | None = None
+    reviewed_by: str | None = None
+    attributes: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Picture:
-    """One annotated picture: `file` relative to the raw folder; `declared` is the size its annotation states."""
+    """One annotated picture: `file`, `mask` and `reference` relative to the raw folder.
+
+    `declared` is the size (width, height) that its annotation states. `labels` are classes of the whole picture, None
+    where nobody has said. `ignored` are regions x, y, w, h that count for nothing.
+    """
 
     file: str
     split: str | None
     declared: tuple[float, float] | None
     row: str
     boxes: list[Box] = field(default_factory=list)
+    group: str | None = None
+    tags: list[str] | None = None
+    labels: list[str] | None = None
+    mask: str | None = None
+    reference: str | None = None
+    ignored: list[list[float]] | None = None
+    attributes: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class More:
+    """More boxes of a picture that this source has yielded already: for files that list boxes after pictures."""
+
+    file: str
+    boxes: list[Box]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +92,34 @@ class Note:
 
 @dataclass(frozen=True)
 class Source:
-    """Annotations found in a raw folder: a folder of XML files or one JSON file, and the split that its name gives."""
+    """Annotations found in a raw folder: a folder or one file, and the split that its name gives."""
 
     format: str
     path: Path
     split: str | None
+
+
+@dataclass
+class Reading:
+    """What reading fills beside the pictures, and the options that it follows.
+
+    Attributes:
+        notes: what cannot enter the table, or contradicts it.
+        labels: classes that a source declares, used or not.
+        ids: a declared class's id in its source, for formats that number classes.
+        problem: what the labels are for, where a format says more than boxes do.
+        keypoints: of a class: `names` and `edges` (pairs of 0-based positions).
+        attributes: what a format says of the whole set; must be JSON-able.
+        voc_pixels: how Pascal VOC corners count.
+    """
+
+    notes: list[Note] = field(default_factory=list)
+    labels: set[str] = field(default_factory=set)
+    ids: dict[str, int] = field(default_factory=dict)
+    problem: str | None = None
+    keypoints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    voc_pixels: Pixels = "corners"
 
 
 def split_in_name(path: PurePosixPath) -> str | None:

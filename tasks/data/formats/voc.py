@@ -1,5 +1,8 @@
 """Pascal VOC: one XML file a picture, given splits in `ImageSets/Main`.
 
+Kept beyond boxes: `difficult`, `truncated`, `occluded`, polygons (`x1`, `y1`, `x2`, …), and other children that hold
+plain text, as attributes.
+
 VOC's own description counts pixels from 1 and includes the last one. Tools that write VOC files mostly do not: the
 100 pictures of `voc100_formats` are published in VOC and in COCO form, and there `x = xmin`, `w = xmax - xmin`.
 `corners` (default) reads that convention, so that both forms give one table; `inclusive` reads the description's,
@@ -11,18 +14,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml.ElementTree as SafeXml
 from defusedxml.common import DefusedXmlException
 
 from tasks.base.errors import DataError
+from tasks.data.formats._voc_object import PICTURE_TAGS, box_of, texts_of
+from tasks.data.formats._voc_write import CARRIES, write
 from tasks.data.formats.index import FolderIndex
-from tasks.data.formats.record import Box, Note, Picture, Source, number, safe_name, split_in_name
+from tasks.data.formats.record import Note, Picture, Reading, Source, number, safe_name, split_in_name
 from tasks.data.table import SPLIT_ORDER, SPLITS
 
-Pixels = Literal["corners", "inclusive"]
+__all__ = ["CARRIES", "EXPECTED", "TITLE", "find", "read", "write"]
+
+TITLE = "Pascal VOC"
+EXPECTED = "XML files with <annotation>, e.g. Annotations/*.xml beside JPEGImages/"
 MAX_BYTES = 64 << 20
 LOOKED_AT = 20
 ROOT_TAG = re.compile(rb"<annotation[\s>]")
@@ -37,17 +45,17 @@ def find(index: FolderIndex) -> list[Source]:
             if any(_is_annotation(index.root / file) for file in files[:LOOKED_AT])]
 
 
-def read(index: FolderIndex, source: Source, notes: list[Note], labels: set[str],
-         pixels: Pixels = "corners") -> Iterator[Picture]:
-    """The pictures of one folder of XML files, those of test first; `labels` takes the classes seen.
+def read(index: FolderIndex, source: Source, into: Reading) -> Iterator[Picture]:
+    """The pictures of one folder of XML files, those of test first.
 
     A picture in two lists has the split of the first of test, val and train; the other list is noted as `leaked`.
 
     Raises:
         DataError: an XML file is malformed, hostile (entities), or names a picture outside the folder.
     """
-    given = _given_splits(source.path.parent / "ImageSets" / "Main")
-    for here in sorted(_inside(index, source.path), key=lambda here: SPLIT_ORDER[_splits(given, here, source)[0]]):
+    inside = _inside(index, source.path)
+    given = _given_splits(source.path.parent / "ImageSets" / "Main", {PurePosixPath(here).stem for here in inside})
+    for here in sorted(inside, key=lambda here: SPLIT_ORDER[_splits(given, here, source)[0]]):
         path = index.root / here
         split, *others = _splits(given, here, source)
         given.pop(path.stem, None)
@@ -55,15 +63,27 @@ def read(index: FolderIndex, source: Source, notes: list[Note], labels: set[str]
         named = safe_name(root.findtext("filename") or path.stem, here)
         near = PurePosixPath(here).parent
         file = index.find(named, near, split, here) or index.find(path.stem, near, split, here)
-        notes += _leaks(index, source, path.stem, split, others, file)
+        into.notes += _leaks(index, source, path.stem, split, others, file)
         if file is None:
-            notes.append(Note("missing_picture", here, "filename", f"there is no picture {named!r}"))
+            into.notes.append(Note("missing_picture", here, "filename", f"there is no picture {named!r}"))
             continue
-        boxes = [_box(item, f"{here}#{row}", pixels) for row, item in enumerate(root.iter("object"))]
-        labels.update(box.label for box in boxes if box.label)
-        yield Picture(file, split, _declared(root), here, boxes)
+        yield _add_boxes(Picture(file, split, _declared(root), here), root, into)
     for stem, splits in sorted(given.items()):
-        yield from _listed_only(index, source, stem, splits, notes)
+        yield from _listed_only(index, source, stem, splits, into.notes)
+
+
+def _add_boxes(picture: Picture, root: Element, into: Reading) -> Picture:
+    picture.attributes = texts_of(root, PICTURE_TAGS)
+    for row, item in enumerate(root.iter("object")):
+        box, flaw = box_of(item, f"{picture.row}#{row}", into.voc_pixels)
+        if flaw:
+            into.notes.append(Note("bad_mask", picture.row, str(row), flaw, picture.file))
+        if box.label:
+            into.labels.add(box.label)
+        if box.polygons:
+            into.problem = "segment"
+        picture.boxes.append(box)
+    return picture
 
 
 def _splits(given: dict[str, list[str]], here: str, source: Source) -> list[Any]:
@@ -125,25 +145,18 @@ def _declared(root: Element) -> tuple[float, float] | None:
     return number(root.findtext("size/width")), number(root.findtext("size/height"))
 
 
-def _box(item: Element, row: str, pixels: Pixels) -> Box:
-    left, top, right, bottom = (number(item.findtext(f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
-    if pixels == "inclusive":
-        left, top = left - 1, top - 1
-    difficult = (item.findtext("difficult") or "0").strip() == "1"
-    return Box((item.findtext("name") or "").strip(), left, top, right - left, bottom - top, row, difficult=difficult)
-
-
-def _given_splits(folder: Path) -> dict[str, list[str]]:
+def _given_splits(folder: Path, stems: set[str]) -> dict[str, list[str]]:
     """The splits that list a picture, by its stem: test before val before train."""
     given: dict[str, list[str]] = {}
     for split in sorted(SPLITS, key=SPLIT_ORDER.__getitem__):
         path = folder / f"{split}.txt"
         for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else ():
-            if (stem := _stem(line)) and split not in (known := given.setdefault(stem, [])):
+            if (stem := _stem(line, stems)) and split not in (known := given.setdefault(stem, [])):
                 known.append(split)
     return given
 
 
-def _stem(line: Any) -> str:
-    # a class's own list has a second column, 1 or -1
-    return re.sub(r"\s+-?[01]$", "", line.strip())
+def _stem(line: str, stems: set[str]) -> str:
+    # a class's own list has a second column, 1 or -1; a picture may be called `photo 1` too
+    text = line.strip()
+    return text if text in stems else re.sub(r"\s+-?[01]$", "", text)

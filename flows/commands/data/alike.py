@@ -1,0 +1,68 @@
+"""`data leaks` and `data dedup`: pictures that are the same, or nearly."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from flows.commands.data.help import Named, named, parser
+
+EXAMPLES = {
+    "leaks": "  visionmill data leaks data/split\n  visionmill data leaks cells@2 --json",
+    "dedup": "  visionmill data dedup cells                   shows the pairs\n"
+             "  visionmill data dedup cells --out cells --keep largest",
+}
+
+
+def main(verb: str, words: list[str]) -> int:
+    """Tell what is alike; `dedup --out` is an operation like any other."""
+    if verb == "dedup" and any(word == "--out" or word.startswith("--out=") for word in words):
+        from flows.commands.data import operate
+
+        return operate.main(verb, words)
+    arguments = parser(verb, EXAMPLES[verb])
+    arguments.add_argument("dataset", metavar="NAME[@N]|FOLDER")
+    arguments.add_argument("--threshold", type=float, help="similarity from which two pictures count as one, 0 to 1")
+    arguments.add_argument("--json", action="store_true")
+    arguments.add_argument("--out", metavar="NAME", help="dedup: write a version without the copies")
+    options = arguments.parse_args(words)
+    found = named(options.dataset)
+    with tempfile.TemporaryDirectory(prefix="visionmill-") as room:
+        near = find_neighbours(found, Path(room), options.threshold)
+        return _leaks(found, near, options.json) if verb == "leaks" else _pairs(found, near, options.json)
+
+
+def find_neighbours(found: Named, room: Path, threshold: float | None = None) -> Path:
+    """What the stage `neighbours` finds in a dataset, in a folder below `room`."""
+    from tasks import neighbours
+
+    neighbours.run(neighbours.Params(threshold=threshold), raw=found.pictures, data=found.folder, out=room / "near")
+    return room / "near"
+
+
+def _leaks(found: Named, near: Path, as_json: bool) -> int:
+    from tasks.data.near.leaks import leaks
+
+    rows = leaks(found.folder, near)
+    if as_json:
+        print(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False))
+    else:
+        for row in rows:
+            print(row)
+        print(f"{len(rows)} pairs of pictures stand in two splits" if rows else "no picture stands in two splits")
+    return 0
+
+
+def _pairs(found: Named, near: Path, as_json: bool) -> int:
+    from tasks.data.near.leaks import alike
+
+    rows = alike(found.folder, near)
+    if as_json:
+        print(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False))
+    else:
+        for row in rows:
+            print(row)
+        print(f"{len(rows)} pairs; visionmill data dedup {found.ref} --out NAME writes a version without the copies"
+              if rows else "no two pictures are alike")
+    return 0
