@@ -2,7 +2,8 @@
 
 Copies of pictures of several sets are planted among them: encoded anew, resized, cropped by up to 5 %, in other light,
 with a line of text, all of that together; and mirrored ones, which must not count. For each method: recall by kind, and
-the precision, at the threshold that reaches a precision of 0.99 with the best recall (else at the highest); for ours at the default too.
+the precision, at the threshold that reaches a precision of 0.99 with the best recall (else at the highest); for ours at
+the default too.
 VISIONMILL_MIRROR is needed.
 """
 
@@ -89,7 +90,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--sample", type=int, default=80, help="pictures of each set that are copied")
     arguments.add_argument("--backbone", action="store_true", help="the network's vectors too")
-    arguments.add_argument("sets", nargs="*", default=[*SETS], choices=[*SETS, []])
+    arguments.add_argument("--sets", nargs="+", default=[*SETS], choices=[*SETS])
     options = arguments.parse_args()
     mirror = Path(os.environ["VISIONMILL_MIRROR"]).resolve() / "datasets"
     with tempfile.TemporaryDirectory(prefix="visionmill-") as folder:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from tasks.base.errors import nearest
 from tasks.base.progress import Progress
 from tasks.data import sql
-from tasks.data.formats.record import More, Note, Picture, Reading
+from tasks.data.formats.record import More, Note, Picture, Reading, place_of
 from tasks.data.pictures import MAX_PIXELS, measure, over_pictures
 from tasks.data.spool import Spool
 from tasks.data.table import ANNOTATIONS, IMAGES, Meta
@@ -75,7 +75,7 @@ class Classes:
     def number(self, label: str, row: str) -> int | None:
         if label and not (self.listed and label not in self.ids):
             return self.ids.setdefault(label, len(self.ids))
-        file, _, place = row.partition("#")
+        file, place = place_of(row)
         detail = "the label has no class"
         if label:
             guess = nearest(label, self.ids)

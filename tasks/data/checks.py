@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from tasks.base.progress import Progress
 from tasks.data.findings import Finding
+from tasks.data.formats.record import place_of
 from tasks.data.pictures import find_flaw, locate, over_pictures
 from tasks.data.table import SPLIT_ORDER, Dataset
 
@@ -102,7 +103,7 @@ def check_masks(dataset: Dataset) -> Iterator[Finding]:
         if width and (rle["w"], rle["h"]) != (width, height):
             bad[annotation] = f"run lengths for {rle['w']} x {rle['h']}, the picture has {width} x {height}"
     for row in table.take(pa.array(sorted(bad), pa.int64())).select(["annotation_id", "image_id", "row"]).to_pylist():
-        file, _, place = row["row"].partition("#")
+        file, place = place_of(row["row"])
         yield Finding("bad_mask", file, place, bad[row["annotation_id"]], row["image_id"], row["annotation_id"])
 
 
@@ -120,7 +121,7 @@ def check_balance(dataset: Dataset, ratio: float) -> Iterator[Finding]:
 def _box_findings(dataset: Dataset, kind: str, rows: np.ndarray) -> Iterator[Finding]:
     some = dataset.annotations.take(pa.array(rows))
     for row in some.select(["annotation_id", "image_id", "class_id", "row", *SIDES]).to_pylist():
-        file, _, place = row["row"].partition("#")
+        file, place = place_of(row["row"])
         box = ", ".join(f"{name} {row[name]:g}" for name in SIDES)
         width, height = (dataset.images[name][row["image_id"]].as_py() for name in ("width", "height"))
         detail = f"{dataset.meta.classes[row['class_id']]}: {box} in {width} x {height}"

@@ -12,7 +12,7 @@ import numpy as np
 from tasks.base.errors import DataError, nearest
 from tasks.data.formats import IMPLICIT, READERS, load
 from tasks.data.formats.index import FolderIndex
-from tasks.data.formats.record import More, Note, Picture, Reading, Source
+from tasks.data.formats.record import More, Note, Picture, Reading, Source, place_of
 from tasks.data.table import SPLIT_ORDER, SPLITS, Meta
 
 SPLIT_NAMES: list[str | None] = [None, *SPLITS]
@@ -116,7 +116,7 @@ def _find(index: FolderIndex, formats: Iterable[str], wanted: list[Path]) -> lis
 
 def _twice(first: str, split: str | None, again: Picture) -> Note:
     kind = "leaked" if split != again.split else "duplicate_id"
-    file, _, row = again.row.partition("#")
+    file, row = place_of(again.row)
     detail = f"{again.file} ({again.split or 'no split'}) is described by {first} too ({split or 'no split'})"
     return Note(kind, file, row, f"{detail}, which counts", again.file)
 

@@ -16,7 +16,6 @@ from PIL import Image
 from tasks.base.errors import DataError
 from tasks.data.affine import Affine, Box, Point, Window, extent_of, inverse, move
 from tasks.data.runs import decode, encode
-from tasks.data.runs import run_lengths as run_lengths
 
 Ring = list[Point]
 

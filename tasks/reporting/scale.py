@@ -77,7 +77,7 @@ def tick_text(value: float, step: float) -> str:
     if abs(value) >= 1e4:
         return words.short(value)
     places = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 0
-    if places and not math.isclose(step * 10**places, round(step * 10**places), rel_tol=1e-6):
+    if not math.isclose(step * 10**places, round(step * 10**places), rel_tol=1e-6):
         places += 1
     return f"{value:.{min(places, 6)}f}".replace("-", "\u2212")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.base.errors import DataError
@@ -149,6 +149,7 @@ def labels(rows: list[tuple[int, ...]]) -> Labels:
     return Labels(table[:, 0], table[:, 1], table[:, 2:].astype(float), placed, placed, place)
 
 
+@settings(deadline=None)
 @given(st.lists(BOX, max_size=12), st.lists(BOX, max_size=12))
 def test_matching_is_that_of_a_plain_greedy_loop(a: list[tuple[int, ...]], b: list[tuple[int, ...]]) -> None:
     one, other = labels(a), labels(b)

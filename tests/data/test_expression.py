@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import duckdb
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tasks.base.errors import ParamsError
@@ -137,6 +137,7 @@ WORDS = st.sampled_from([*sorted(NAMES), *sorted(KEYWORDS), "'car'", '"bus"', "1
                          "!=", "+", "-", "*", "/", "'x", "é", ";", "--"])
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(max_size=60), st.lists(WORDS, max_size=14).map(" ".join)))
 @example("class in ('car'" + "\x1c")
 def test_any_text_is_compiled_or_refused(database: duckdb.DuckDBPyConnection, text: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.base.errors import DataError
@@ -31,6 +31,7 @@ def columns(pictures: list[tuple[int, int]]) -> tuple[list[str], list[int]]:
     return [digest(content) for content, _ in pictures], [label for _, label in pictures]
 
 
+@settings(deadline=None)
 @given(PICTURES, st.randoms(use_true_random=False), st.integers(0, 3))
 def test_order_does_not_matter(pictures: list[tuple[int, int]], chance: random.Random, seed: int) -> None:
     first = assign(*columns(pictures), SHARES, seed)
@@ -40,6 +41,7 @@ def test_order_does_not_matter(pictures: list[tuple[int, int]], chance: random.R
     assert again == [first[i] for i in order]
 
 
+@settings(deadline=None)
 @given(PICTURES)
 def test_equal_pictures_stay_together(pictures: list[tuple[int, int]]) -> None:
     splits: dict[int, set[str]] = {}
@@ -48,6 +50,7 @@ def test_equal_pictures_stay_together(pictures: list[tuple[int, int]]) -> None:
     assert all(len(found) == 1 for found in splits.values())
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=300), st.integers(0, 5))
 def test_shares_hold_for_all_and_in_every_class(labels: list[int], seed: int) -> None:
     splits = assign([digest(i) for i in range(len(labels))], labels, SHARES, seed)
@@ -87,6 +90,7 @@ def plain(digests: Sequence[str], strata: Sequence[int], shares: Mapping[str, fl
     return chosen
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-1, 6), max_size=200), st.integers(0, 9),
        st.sampled_from([SHARES, {"train": 0.7 / 0.85, "val": 0.15 / 0.85}, dict.fromkeys("abcde", 0.2)]))
 def test_it_is_the_plain_algorithm(strata: list[int], seed: int, shares: dict[str, float]) -> None:
@@ -94,6 +98,7 @@ def test_it_is_the_plain_algorithm(strata: list[int], seed: int, shares: dict[st
     assert assign(digests, strata, shares, seed) == plain(digests, strata, shares, seed)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(-1, 3)), min_size=1, max_size=60),
        st.randoms(use_true_random=False))
 def test_groups_stay_together_in_any_order(pictures: list[tuple[int, int]], chance: random.Random) -> None:

@@ -173,6 +173,8 @@ def _dataset(
 
 
 def _table(rows: list[list[Any]], schema: pa.Schema) -> pa.Table:
+    # columns that came later are empty
+    rows = [[*row, *[None] * (len(schema) - len(row))] for row in rows]
     columns = list(zip(*rows, strict=True)) if rows else [[] for _ in schema.names]
     return pa.table([pa.array(list(c), f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
 

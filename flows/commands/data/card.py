@@ -24,15 +24,17 @@ def main(verb: str, words: list[str]) -> int:
     arguments.add_argument("--seed", type=int, default=0, help="of the random samples")
     arguments.add_argument("--no-neighbours", action="store_true", help="do not look for near-duplicates")
     options = arguments.parse_args(words)
+    from tasks.data.classes import read_classes
     from tasks.reporting.card import card
 
     found = named(options.dataset)
     other = named(options.against) if options.against else None
     out: Path = options.out or Path(f"{found.ref.replace('@', '-').replace('/', '-')}.html")
+    aliases = {entry.name: entry.aliases for entry in read_classes(Path()).entries if entry.aliases}
     with tempfile.TemporaryDirectory(prefix="visionmill-") as room:
         near = None if options.no_neighbours else find_neighbours(found, Path(room))
         card(found.folder, found.pictures, out, against=(other.folder, other.pictures) if other else None,
-             near=near, seed=options.seed)
+             near=near, seed=options.seed, aliases=aliases)
     print(f"{found.ref}: {out}")
     if is_workspace():
         _log(found, out)
@@ -43,4 +45,5 @@ def _log(found: Named, out: Path) -> None:
     from tasks.registry.cards import log_card
     from tasks.reporting.card import facts
 
-    print(f"logged in MLflow: run {log_card(found.ref, out, facts(found.folder))}")
+    numbers = {name: value for name, value in facts(found.folder, found.pictures).items() if name != "recipe"}
+    print(f"logged in MLflow: run {log_card(found.ref, out, numbers)}")

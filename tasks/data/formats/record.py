@@ -131,6 +131,12 @@ def split_in_name(path: PurePosixPath) -> str | None:
     return None
 
 
+def place_of(row: str) -> tuple[str, str]:
+    """File and place in it of a row such as `a.json#annotations[3]`; file names may have a `#` too."""
+    file, mark, place = row.rpartition("#")
+    return (file, place) if mark else (row, "")
+
+
 def safe_name(name: str, where: object) -> str:
     """A relative POSIX name that stays inside the folder.
 

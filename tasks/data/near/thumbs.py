@@ -52,9 +52,11 @@ def _small(picture: Image.Image, side: int, mode: Mode) -> Image.Image:
     if picture.format not in ("JPEG", "MPO"):
         return _squeezed(Image.fromarray(upright(picture)), side, mode)
     orientation = orientation_of(picture)
-    picture.draft(mode, (2 * side, 2 * side))
-    return turned(_squeezed(picture, side, mode), orientation)
+    drafted = picture.draft(mode, (2 * side, 2 * side))
+    # a draft of an odd size ends between two pixels: the box says where
+    return turned(_squeezed(picture, side, mode, drafted[1] if drafted else None), orientation)
 
 
-def _squeezed(picture: Image.Image, side: int, mode: Mode) -> Image.Image:
-    return picture.convert(mode).resize((side, side), Image.Resampling.BOX)
+def _squeezed(picture: Image.Image, side: int, mode: Mode, box: tuple[float, float, float, float] | None = None
+              ) -> Image.Image:
+    return picture.convert(mode).resize((side, side), Image.Resampling.BOX, box)

@@ -72,20 +72,25 @@ def fill(folder: Path, takings: Sequence[Taking], meta: Meta, extra: Mapping[str
     if not pictures:
         raise DataError("no picture is left", where=meta.name, mend="choose less strictly: `visionmill data show` "
                         "has the classes, splits and counts of a version")
-    with full_disk_is_told(folder):
-        write_table(folder / "images.parquet", _woven([_images(taking) for taking in takings], pictures), IMAGES)
+    with full_disk_is_told(folder), ThreadPoolExecutor(1) as beside:
+        images = _woven([_images(taking) for taking in takings], pictures)
+        written = beside.submit(write_table, folder / "images.parquet", images, IMAGES)
         if len(takings) == 1 and takings[0].annotations_as_they_are and _is_current(takings[0].folder):
             shutil.copyfile(takings[0].folder / "annotations.parquet", folder / "annotations.parquet")
         else:
             rows = _woven([_annotations(taking) for taking in takings], pictures)
             write_table(folder / "annotations.parquet", _numbered(_ahead(rows)), ANNOTATIONS)
+        written.result()
         for name, value in (extra or {}).items():
             write_json(folder / name, value)
         write_meta(folder, meta)
 
 
-def batches(folder: Path, table: str, schema: pa.Schema) -> Iterator[pa.Table]:
+def batches(folder: Path, table: str, schema: pa.Schema, wanted: np.ndarray | None = None) -> Iterator[pa.Table]:
     """The rows of a folder's table in their order, conforming to `schema`.
+
+    Args:
+        wanted: bool [pictures]; runs of rows of other pictures alone may be left out.
 
     Raises:
         DataError: the file is missing or damaged.
@@ -93,10 +98,24 @@ def batches(folder: Path, table: str, schema: pa.Schema) -> Iterator[pa.Table]:
     path = folder / f"{table}.parquet"
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(BATCH):
+            for batch in file.iter_batches(BATCH, _groups(file.metadata, wanted)):
                 yield conform(batch, schema)
-    except (FileNotFoundError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:  # a broken page is an OSError
         raise damaged(path, error) from None
+
+
+def _groups(file: pq.FileMetaData, wanted: np.ndarray | None) -> list[int]:
+    """The row groups that may have rows of wanted pictures, by the smallest and largest image_id of each."""
+    every = list(range(file.num_row_groups))
+    if wanted is None or "image_id" not in file.schema.names:
+        return every
+    place, found = file.schema.names.index("image_id"), []
+    for group in every:
+        told = file.row_group(group).column(place).statistics
+        if told is None or not told.has_min_max or told.min < 0 or wanted[told.min:told.max + 1].any() or (
+                told.max >= len(wanted)):
+            found.append(group)
+    return found
 
 
 def damaged(path: Path, reason: object) -> DataError:
@@ -139,7 +158,7 @@ def _images(taking: Taking) -> Iterator[pa.Table]:
 
 def _annotations(taking: Taking) -> Iterator[pa.Table]:
     last = 0
-    for rows in batches(taking.folder, "annotations", ANNOTATIONS):
+    for rows in batches(taking.folder, "annotations", ANNOTATIONS, taking.pictures >= 0):
         owner = ids_below(rows["image_id"].to_numpy(), len(taking.pictures), taking.folder)
         if np.any(np.diff(owner, prepend=last) < 0):
             raise damaged(taking.folder / "annotations.parquet", "annotations are not in the order of their pictures")
@@ -222,5 +241,5 @@ def _with(rows: pa.Table, name: str, values: np.ndarray | pa.Array) -> pa.Table:
 def _is_current(folder: Path) -> bool:
     try:
         return bool(pq.read_schema(folder / "annotations.parquet").equals(ANNOTATIONS))
-    except (FileNotFoundError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(folder / "annotations.parquet", error) from None

@@ -189,6 +189,7 @@ def test_many_rows_come_in_the_order_of_pictures(tmp_path: Path, monkeypatch: py
     """As in a version of a million pictures: several batches of each parent, several steps of the merge."""
     monkeypatch.setattr("tasks.data.ops._taking.BATCH", 7)
     monkeypatch.setattr("tasks.data.ops._taking.STEP", 5)
+    monkeypatch.setattr("tasks.data.table.ROW_GROUP", 6)
     parents = [version(tmp_path / f"v{i}", {f"{number:03}": [("cat", number * 10 + box, 0, 1, 1) for box in
                                                            range(number % 4)] for number in range(i, 90, 1 + i)})
                for i in range(3)]

@@ -9,14 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.base.errors import DataError
 from tasks.data.ops import Parent, exclude, filter, merge, relabel, sample
 from tasks.data.ops._arrays import codes, components, contains, distinct, tally, torn
+from tasks.data.ops._taking import batches
 from tasks.data.rows import rows
-from tasks.data.table import ANNOTATIONS
+from tasks.data.table import ANNOTATIONS, IMAGES
 from tests.data.ops.versions import apply, said, version
 
 CAT = ("cat", 1, 1, 10, 10)
@@ -73,6 +74,31 @@ def test_a_folder_without_a_table(tmp_path: Path, module: Any, params: Any, tabl
         apply(module, [parent, other] if module in (merge, exclude) else [parent], tmp_path / "out", **params)
 
 
+def test_runs_of_rows_that_nobody_wants_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.data.table.ROW_GROUP", 4)
+    parent = version(tmp_path / "a", {f"{i:02}": [CAT] * 2 for i in range(20)})
+    path = parent.folder / "annotations.parquet"
+    wanted = np.zeros(20, bool)
+    wanted[[3, 19]] = True
+    found = pa.concat_tables(batches(parent.folder, "annotations", ANNOTATIONS, wanted))
+    assert found["image_id"].to_pylist() == [2, 2, 3, 3, 18, 18, 19, 19]
+    assert list(batches(parent.folder, "annotations", ANNOTATIONS, np.zeros(20, bool))) == []
+    assert said(apply(exclude, [parent, version(tmp_path / "b", {f"{i:02}": [] for i in range(19)})],
+                      tmp_path / "out")) == {"19": [("cat", 1)] * 2}
+    pq.write_table(pq.read_table(path), path, row_group_size=4, write_statistics=False)
+    assert sum(batch.num_rows for batch in batches(parent.folder, "annotations", ANNOTATIONS, wanted)) == 40
+
+
+def test_a_broken_page(tmp_path: Path) -> None:
+    parent = version(tmp_path / "a", {f"{i:02}": [CAT] for i in range(20)})
+    for name in ("images", "annotations"):
+        path = parent.folder / f"{name}.parquet"
+        content = path.read_bytes()
+        path.write_bytes(content[:8] + b"\xff" * 300 + content[308:])
+        with pytest.raises(DataError, match="damaged dataset folder"):
+            list(batches(parent.folder, name, IMAGES if name == "images" else ANNOTATIONS))
+
+
 def test_an_older_folder_gets_the_new_columns(tmp_path: Path) -> None:
     parent = version(tmp_path / "a", {"a": [CAT], "b": []})
     for name in ("images", "annotations"):
@@ -84,6 +110,7 @@ def test_an_older_folder_gets_the_new_columns(tmp_path: Path) -> None:
     assert pq.read_schema(made.folder / "annotations.parquet").equals(ANNOTATIONS)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-5, 5)))
 def test_distinct_tally_and_contains(values: list[int]) -> None:
     array = np.array(values, np.int64)
@@ -93,6 +120,7 @@ def test_distinct_tally_and_contains(values: list[int]) -> None:
     assert contains(distinct(array), np.arange(-7, 8)).tolist() == [v in values for v in range(-7, 8)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from(["a", "b", "c", None]))))
 def test_codes_are_equal_for_equal_texts_over_all_chunks(chunks: list[list[str | None]]) -> None:
     found = codes(pa.chunked_array(chunks, pa.string())).tolist()
@@ -101,6 +129,7 @@ def test_codes_are_equal_for_equal_texts_over_all_chunks(chunks: list[list[str |
     assert len(set(zip(found, values, strict=True))) == len(set(found)) == len(set(values))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-1, 6), st.integers(-1, 6))))
 def test_components_are_what_hangs_together(keys: list[tuple[int, int]]) -> None:
     every = np.arange(len(keys))
