@@ -2,7 +2,8 @@
 
 `torchvision`: pictures a second of two worker processes, for this loader and for torchvision's CocoDetection with v2
 transforms that do the same (fitted into 320 x 320, mirrored, brightness, contrast, saturation), in turns, on BCCD
-(640 x 480) and on the same pictures enlarged to 12 megapixels.
+(640 x 480) and on the same pictures enlarged to 12 megapixels. Beside it, the processor time that the workers took for
+a picture, which says more than the pace where others use the machine too.
 
 `step`: the same training steps on BCCD once fed by the loader (decoding in the first epoch, augmentation in every one)
 and once by the same batches that lie in memory, ready made; in turns.
@@ -13,11 +14,13 @@ VISIONMILL_MIRROR is needed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import tempfile
 import time
 from collections.abc import Iterable
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +118,23 @@ def orders(count: int, epoch: int) -> list[list[int]]:
     return [order[at: at + BATCH] for at in range(0, count, BATCH)]
 
 
-def pace(fed: Iterable[tuple[Tensor, Any]]) -> float:
-    """Pictures a second, from the first batch that is asked for."""
-    start, count = time.perf_counter(), 0
+def pace(fed: Iterable[tuple[Tensor, Any]]) -> tuple[float, float]:
+    """Pictures a second, from the first batch that is asked for, and seconds of the workers' processors a picture."""
+    start, before, count = time.perf_counter(), processors(), 0
     for images, _ in fed:
         assert images.shape[1:] == (3, SIDE, SIDE) and images.dtype == torch.uint8
         count += len(images)
-    return count / (time.perf_counter() - start)
+    return count / (time.perf_counter() - start), (processors() - before) / count
+
+
+def processors() -> float:
+    """Seconds of processor time that all workers have taken so far."""
+    ticks = 0
+    for worker in active_children():
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def torchvision_part(name: str, raw: Path, dataset: Dataset, work: Path, epochs: int) -> None:
@@ -134,16 +147,18 @@ def torchvision_part(name: str, raw: Path, dataset: Dataset, work: Path, epochs:
     pace(other)
     for ours in (decoding, cached):
         pace(ours.batches(orders(count, 0)[:WORKERS], 0, False))
-    rates: dict[str, list[float]] = {"torchvision": [], "ours": [], "ours, cached": []}
+    found: dict[str, list[tuple[float, float]]] = {"torchvision": [], "ours": [], "ours, cached": []}
     for epoch in range(epochs):
-        rates["torchvision"].append(pace(other))
+        found["torchvision"].append(pace(other))
         for key, ours in (("ours", decoding), ("ours, cached", cached)):
-            rates[key].append(pace(ours.batches(orders(count, epoch), epoch, False)))
-        print(f"{name}, epoch {epoch + 1}: " + ", ".join(f"{key} {rate[-1]:.0f}" for key, rate in rates.items()),
-              flush=True)
-    mean = {key: len(rate) / sum(1 / one for one in rate) for key, rate in rates.items()}
+            found[key].append(pace(ours.batches(orders(count, epoch), epoch, False)))
+        print(f"{name}, epoch {epoch + 1}: " + ", ".join(
+            f"{key} {each[-1][0]:.0f} ({each[-1][1] * 1e3:.1f} ms)" for key, each in found.items()), flush=True)
+    rate = {key: len(each) / sum(1 / one for one, _ in each) for key, each in found.items()}
+    cost = {key: sum(one for _, one in each) / len(each) for key, each in found.items()}
     print(f"{name}, pictures/s over {epochs} epochs: " + ", ".join(
-        f"{key} {rate:.0f} ({rate / mean['torchvision']:.2f}x)" for key, rate in mean.items()) + " (asked: at least 2)")
+        f"{key} {rate[key]:.0f} ({rate[key] / rate['torchvision']:.2f}x; {cost[key] * 1e3:.1f} ms of processor each, "
+        f"{cost['torchvision'] / cost[key]:.2f}x)" for key in found) + "; asked: at least 2x")
 
 
 def enlarged(raw: Path, dataset: Dataset, work: Path, count: int) -> Dataset:

@@ -11,6 +11,7 @@ import ctypes
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -68,7 +69,8 @@ class Feeder:
     def batches(self, order: Sequence[Sequence[int]], epoch: int, plain: bool) -> Iterator[Batch]:
         """The batches of one epoch, given the pictures of each."""
         self._epoch.batches = [[(index, epoch, plain) for index in one] for one in order]
-        return iter(self._loader)
+        for images, targets in self._loader:
+            yield images, [Target(torch.from_numpy(boxes), torch.from_numpy(labels)) for boxes, labels in targets]
 
 
 def keep_memory(worker: int = 0) -> None:
@@ -78,6 +80,14 @@ def keep_memory(worker: int = 0) -> None:
             ctypes.CDLL(None).mallopt(option, KEPT)
 
 
-def together(samples: list[tuple[Tensor, Target]]) -> Batch:
-    """Samples as a batch: uint8 [n, 3, H, W] and their targets."""
-    return torch.stack([image for image, _ in samples]), [target for _, target in samples]
+def together(samples: list[tuple[Tensor, Target]]) -> tuple[Tensor, list[tuple[np.ndarray, np.ndarray]]]:
+    """Samples as a batch: uint8 [n, 3, H, W] in shared memory, and boxes and labels.
+
+    As arrays these go through the pipe; every tensor would have a file in shared memory, which costs more than to
+    make the sample.
+    """
+    first = samples[0][0]
+    shared = first.untyped_storage()._new_shared(first.numel() * len(samples), device="cpu")
+    images = first.new(shared).resize_(len(samples), *first.shape)
+    torch.stack([image for image, _ in samples], out=images)
+    return images, [(target.boxes.numpy(), target.labels.numpy()) for _, target in samples]

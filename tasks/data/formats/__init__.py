@@ -10,26 +10,27 @@ A format is a module with
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 
 from tasks.base.errors import UserError, nearest
 
-# whole names: the stage `code` finds what a stage imports by reading them
-MODULES = {
-    "superb": "tasks.data.formats.superb",
-    "groundtruth": "tasks.data.formats.groundtruth",
-    "ymir": "tasks.data.formats.ymir",
-    "labelstudio": "tasks.data.formats.labelstudio",
-    "coco": "tasks.data.formats.coco",
-    "voc": "tasks.data.formats.voc",
-    "yolo": "tasks.data.formats.yolo",
-    "kitti": "tasks.data.formats.kitti",
-    "pairs": "tasks.data.formats.pairs",
-    "csv": "tasks.data.formats.csv",
-    "masks": "tasks.data.formats.masks",
-    "folders": "tasks.data.formats.folders",
-    "others": "tasks.data.formats.others",
+# imported when asked for; in whole names, by which the stage `code` finds what a stage imports
+MODULES: dict[str, Callable[[], ModuleType]] = {
+    "superb": lambda: import_module("tasks.data.formats.superb"),
+    "groundtruth": lambda: import_module("tasks.data.formats.groundtruth"),
+    "ymir": lambda: import_module("tasks.data.formats.ymir"),
+    "labelstudio": lambda: import_module("tasks.data.formats.labelstudio"),
+    "coco": lambda: import_module("tasks.data.formats.coco"),
+    "voc": lambda: import_module("tasks.data.formats.voc"),
+    "yolo": lambda: import_module("tasks.data.formats.yolo"),
+    "kitti": lambda: import_module("tasks.data.formats.kitti"),
+    "pairs": lambda: import_module("tasks.data.formats.pairs"),
+    "csv": lambda: import_module("tasks.data.formats.csv"),
+    "masks": lambda: import_module("tasks.data.formats.masks"),
+    "folders": lambda: import_module("tasks.data.formats.folders"),
+    "others": lambda: import_module("tasks.data.formats.others"),
 }
 # in the order in which they are asked: what an earlier one has found, no later one may claim
 READERS = tuple(name for name in MODULES if name != "others")
@@ -48,4 +49,4 @@ def load(name: str, among: tuple[str, ...] = READERS) -> ModuleType:
         guess = nearest(name, among)
         raise UserError(f"no format is called {name!r}", mend=f"did you mean {guess!r}?" if guess else
                         f"one of: {', '.join(among)}")
-    return import_module(MODULES[name])
+    return MODULES[name]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -139,12 +140,12 @@ def compare(looks: Looks, settings: Settings) -> tuple[list[Pairs], int]:
     """Near pairs, then flipped ones, as positions (a, b, similarity, kind); and how many pictures were capped."""
     threshold = THRESHOLD if settings.threshold is None else settings.threshold
     least = LEAST[settings.method]
-    shifted = (_described(looks, shift=shift) for shift in SHIFTS)
     small = settings.method == "descriptor" and len(looks.rows) <= SHIFTED
-    found = candidates(looks.vectors, least, shifted if small else ())
+    shifted = [partial(_described, looks, shift) for shift in SHIFTS] if small else []
+    found = candidates(looks.vectors, least, shifted)
     parts, capped = [_verified(looks, found, threshold, NEAR)], found.capped
     if settings.flips:
-        found = candidates(looks.vectors, least, [_described(looks, mirrored=True)], own=False)
+        found = candidates(looks.vectors, least, [partial(_described, looks, mirrored=True)], own=False)
         a, b, value, kind = _verified(looks, found, threshold, FLIPPED)
         new = ~np.isin(a * len(looks.rows) + b, parts[0][0] * len(looks.rows) + parts[0][1])
         parts.append((a[new], b[new], value[new], kind[new]))

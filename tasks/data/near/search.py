@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ class Candidates:
     capped: int
 
 
-def candidates(vectors: np.ndarray, least: float, others: Iterable[np.ndarray] = (), own: bool = True,
+def candidates(vectors: np.ndarray, least: float, others: Sequence[Callable[[], np.ndarray]] = (), own: bool = True,
                neighbours: int = NEIGHBOURS, exact: int = EXACT) -> Candidates:
     """Pairs whose cosine is at least `least`, up to `neighbours` for each vector; zero vectors have none.
 
@@ -41,7 +40,8 @@ def candidates(vectors: np.ndarray, least: float, others: Iterable[np.ndarray] =
 
     Args:
         vectors: float32 [n, d] of length 1, or zeros.
-        others: more vectors of the same pictures, of them mirrored or shifted, that are looked for among `vectors`.
+        others: each makes more vectors of the same pictures, of them mirrored or shifted, that are looked for among
+            `vectors`.
         own: whether `vectors` themselves are looked for.
         exact: number of vectors up to which each is compared with every other.
     """
@@ -50,8 +50,10 @@ def candidates(vectors: np.ndarray, least: float, others: Iterable[np.ndarray] =
         return Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32), 0)
     index, wanted = _index(vectors, shown, exact), min(neighbours + 1, len(shown))
     codes, cosines, full = [], [], np.zeros(len(vectors), bool)
-    for queries in chain([vectors] if own else [], others):
-        progress = Progress(len(shown), "searched")
+    turns = [*([lambda: vectors] if own else []), *others]
+    progress = Progress(len(shown) * len(turns), "searched")
+    for make in turns:
+        queries = make()
         for rows in _blocks(shown):
             cosine, place = index.search(np.ascontiguousarray(queries[rows]), wanted)
             good = (place >= 0) & (cosine >= least)

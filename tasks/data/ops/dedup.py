@@ -14,6 +14,7 @@ from pydantic import Field
 from tasks.data.near.embedding import CACHE
 from tasks.data.near.finding import EXACT, KINDS, Found, Settings, find, read_images
 from tasks.data.ops import Making, Parent
+from tasks.data.ops._arrays import codes
 from tasks.data.ops._describing import derived, only_parent
 from tasks.data.ops._taking import Taking, fill, kept
 from tasks.data.sql import tables
@@ -130,10 +131,11 @@ def _ranks(connection: duckdb.DuckDBPyConnection, keep: str) -> np.ndarray:
 
 def _labels(connection: duckdb.DuckDBPyConnection) -> np.ndarray:
     """A number for the classes of each picture's labels, which ones and how often."""
-    query = """SELECT hash(boxes, list_sort(labels)) AS number FROM it_images LEFT JOIN
+    # by MD5: DuckDB's own hash is the same for [0] and [0, 0]
+    query = """SELECT md5(concat(boxes::VARCHAR, '|', list_sort(labels)::VARCHAR)) AS said FROM it_images LEFT JOIN
         (SELECT image_id, list_sort(list(class_id)) AS boxes FROM it_annotations GROUP BY image_id) USING (image_id)
         ORDER BY image_id"""
-    return connection.sql(query).fetchnumpy()["number"]
+    return codes(connection.sql(query).to_arrow_table()["said"])
 
 
 def _report(removed: Sequence[Removed], differing: int, images: pa.Table) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,19 @@ from tasks.data.ops import OPERATIONS, Making
 from tasks.data.store.layout import Store, Version, table_digest
 from tasks.data.table import full_disk_is_told
 
+MODULES: dict[str, Callable[[], ModuleType]] = {
+    "merge": lambda: import_module("tasks.data.ops.merge"),
+    "exclude": lambda: import_module("tasks.data.ops.exclude"),
+    "filter": lambda: import_module("tasks.data.ops.filter"),
+    "sample": lambda: import_module("tasks.data.ops.sample"),
+    "relabel": lambda: import_module("tasks.data.ops.relabel"),
+    "subset": lambda: import_module("tasks.data.ops.subset"),
+    "tile": lambda: import_module("tasks.data.ops.tile"),
+    "augment": lambda: import_module("tasks.data.ops.augment"),
+    "tighten": lambda: import_module("tasks.data.ops.tighten"),
+    "dedup": lambda: import_module("tasks.data.ops.dedup"),
+}
+
 
 def operation(name: str) -> ModuleType:
     """The module of an operation.
@@ -27,7 +40,7 @@ def operation(name: str) -> ModuleType:
         guess = nearest(name, OPERATIONS)
         raise UserError(f"no operation is called {name!r}", mend=f"did you mean {guess!r}?" if guess else
                         f"one of: {', '.join(OPERATIONS)}")
-    return import_module(f"tasks.data.ops.{name}")
+    return MODULES[name]()
 
 
 def make(store: Store, name: str, parents: Sequence[Version], params: dict[str, Any], *, out: str,

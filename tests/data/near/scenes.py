@@ -47,15 +47,14 @@ def thumb(path: Path) -> np.ndarray:
     return found
 
 
-def table(folder: Path, files: Sequence[str], splits: Mapping[str, str] | None = None) -> Path:
-    """A dataset folder of files below `folder`."""
+def table(folder: Path, files: Sequence[str], tables: Path, splits: Mapping[str, str] | None = None) -> Path:
+    """A dataset folder `tables` of files below `folder`."""
     rows = []
     for number, file in enumerate(sorted(files)):
         found = measure(folder / file)
         rows.append({"image_id": number, "file": file, "width": found.width, "height": found.height,
                      "digest": found.digest, "bytes": found.bytes, "orientation": found.orientation,
                      "split": (splits or {}).get(file)})
-    tables = folder / "tables"
     tables.mkdir(exist_ok=True)
     none = pa.Table.from_pylist([], ANNOTATIONS)
     write_version(tables, [pa.Table.from_pylist(rows, IMAGES)], [none], Meta(name="set", classes=["cat"]))

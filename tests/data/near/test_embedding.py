@@ -63,10 +63,12 @@ def test_what_was_looked_at_is_not_opened_again(tmp_path: Path, monkeypatch: pyt
     first = look(names(4), locate, "descriptor", tmp_path / "cache")
     assert opened == [0, 1, 2, 3]
     order = [5, 3, 0, 4, 1]
-    later = look([names(6)[i] for i in order], lambda ids: locate(np.array(order)[ids]), "descriptor", tmp_path / "cache")
+    later = look([names(6)[i] for i in order], lambda ids: locate(np.array(order)[ids]), "descriptor",
+                 tmp_path / "cache")
     assert opened == [0, 1, 2, 3, 5, 4]
     assert np.array_equal(later.vectors[[2, 4, 1]], first.vectors[[0, 1, 3]])
-    assert np.array_equal(later.thumbs(np.array([2, 1, 0])), np.stack([thumb(tmp_path / f"{n}.png") for n in (0, 3, 5)]))
+    seen = np.stack([thumb(tmp_path / f"{n}.png") for n in (0, 3, 5)])
+    assert np.array_equal(later.thumbs(np.array([2, 1, 0])), seen)
 
 
 def test_other_code_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,12 +54,13 @@ def test_other_vectors_of_the_same_pictures_are_looked_for() -> None:
     other = unit(rng.normal(size=(30, 64)))
     other[4], other[9] = vectors[20], vectors[9]
     assert pairs(candidates(vectors, 0.9)) == set()
-    assert pairs(candidates(vectors, 0.9, [other])) == {(4, 20)} == pairs(candidates(vectors, 0.9, [other], own=False))
+    for own in (True, False):
+        assert pairs(candidates(vectors, 0.9, [lambda: other], own=own)) == {(4, 20)}
 
 
 def test_a_pair_that_is_found_twice_has_its_best_cosine() -> None:
     vectors = unit(np.array([[1, 0, 0], [0.8, 0.6, 0], [0, 0, 1]]))
-    found = candidates(vectors, 0.5, [vectors[[1, 1, 2]]])
+    found = candidates(vectors, 0.5, [lambda: vectors[[1, 1, 2]]])
     assert pairs(found) == {(0, 1)} and found.cosine[0] == pytest.approx(1)
 
 
