@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tasks.base.errors import nearest
 from tasks.base.progress import Progress
 from tasks.data import sql
 from tasks.data.formats.record import More, Note, Picture, Reading, place_of
-from tasks.data.pictures import MAX_PIXELS, measure, over_pictures
+from tasks.data.pictures import MAX_PIXELS, measure_all
 from tasks.data.spool import Spool
 from tasks.data.table import ANNOTATIONS, IMAGES, Meta
 
@@ -103,10 +104,13 @@ def _images(connection: Any, raw: Path, places: np.ndarray, notes: list[Note], r
     query = "SELECT * FROM pictures ORDER BY file"
     total = connection.execute("SELECT count(*) FROM pictures").fetchall()[0][0]
     progress = Progress(total, "measured")
+    files = (file for batch in sql.stream(connection, "SELECT file FROM pictures ORDER BY file")
+             for file in batch.column("file").to_pylist())
+    sizes = measure_all(raw / file for file in files)
     for batch in sql.stream(connection, query):
         rows = batch.to_pydict()
         measured: dict[str, list[Any]] = {name: [] for name in MEASURED}
-        for found in over_pictures(measure, (raw / file for file in rows["file"])):
+        for found in islice(sizes, len(batch)):
             for name, column in measured.items():
                 column.append(getattr(found, name))
             progress.step()

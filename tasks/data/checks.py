@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from tasks.base.progress import Progress
 from tasks.data.findings import Finding
 from tasks.data.formats.record import place_of
-from tasks.data.pictures import find_flaw, locate, over_pictures
+from tasks.data.pictures import find_flaws, locate
 from tasks.data.table import SPLIT_ORDER, Dataset
 
 # decimals of a published COCO box reach this far over the edge by rounding alone
@@ -39,7 +39,7 @@ def check_pictures(dataset: Dataset, raw: Path) -> Iterator[Finding]:
     files = dataset.images["file"].to_pylist()
     progress = Progress(len(files), "decoded")
     turned = dataset.images["orientation"].to_pylist()
-    for image_id, flaw in enumerate(over_pictures(find_flaw, locate(raw, dataset.images))):
+    for image_id, flaw in enumerate(find_flaws(locate(raw, dataset.images))):
         progress.step()
         if flaw:
             yield Finding(flaw[0], files[image_id], "", flaw[1], image_id)

@@ -1,8 +1,8 @@
 """Vectors of what pictures look like: copies of a picture are near to each other, whatever they show.
 
-`descriptor` is made by hand and is the default: of 3,300 planted copies among 4,500 pictures of nine sets, 99.1 % are
-among the nearest pairs when four pairs a picture are looked at, against 95.4 % for `backbone`, in 1/70 of its time. A
-network trained to name objects sees two cells as one, and a watermark as an object.
+`descriptor` is made by hand and is the default: of 3,300 planted copies among 4,500 pictures of nine sets it has 99.0 %
+among the nearest pairs when four pairs a picture are looked at, `backbone` 95.4 %, at a cost of 1 ms a picture against
+30. A network trained to name objects sees two cells as one, and a watermark as an object.
 """
 
 from __future__ import annotations

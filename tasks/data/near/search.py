@@ -93,11 +93,12 @@ def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
 def _joined(codes: list[np.ndarray], cosines: list[np.ndarray], count: int, capped: int) -> Candidates:
     """Each pair once, with its best cosine: most are found from both sides. A picture is no pair with itself."""
     code, cosine = _drained(codes), _drained(cosines)
-    order = np.lexsort((-cosine, code))
-    code, cosine = code[order], cosine[order]
-    a, b = np.divmod(code, count)
-    once = (np.diff(code, prepend=-1) != 0) & (a != b)
-    return Candidates(a[once], b[once], cosine[once].astype(np.float32), capped)
+    order = np.argsort(code, kind="stable")
+    code = code[order]
+    starts = np.flatnonzero(np.diff(code, prepend=-1))
+    best = np.maximum.reduceat(cosine[order], starts) if len(starts) else cosine
+    a, b = np.divmod(code[starts], count)
+    return Candidates(a[a != b], b[a != b], best[a != b].astype(np.float32), capped)
 
 
 def _drained(parts: list[np.ndarray]) -> np.ndarray:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tasks.base.files import write_atomic
 from tasks.data.near.thumbs import SIDE
+from tasks.data.table import full_disk_is_told
 
 DIMENSIONS = 256
 SCHEMA = pa.schema([pa.field("key", pa.binary(32)), pa.field("thumb", pa.binary(SIDE * SIDE)),
@@ -53,7 +54,11 @@ class Shards:
         return self._gather("thumb", rows).reshape(-1, SIDE, SIDE)
 
     def add(self, keys: np.ndarray, thumbs: np.ndarray, vectors: np.ndarray) -> None:
-        """One more file, if there is anything to keep; its name is a digest of its keys."""
+        """One more file, if there is anything to keep; its name is a digest of its keys.
+
+        Raises:
+            DataError: the disk is full.
+        """
         if not len(keys):
             return
         parts = (keys, thumbs, vectors.astype("<f4"))
@@ -63,7 +68,8 @@ class Shards:
         with pa.ipc.new_file(sink, SCHEMA) as writer:
             writer.write_table(pa.table(columns, schema=SCHEMA))
         name = hashlib.sha256(keys.tobytes()).hexdigest()[:32]
-        write_atomic(self.folder / f"{name}.arrow", sink.getvalue().to_pybytes())
+        with full_disk_is_told(self.folder):
+            write_atomic(self.folder / f"{name}.arrow", sink.getvalue().to_pybytes())
 
     def _gather(self, name: str, rows: np.ndarray) -> np.ndarray:
         width = SCHEMA.field(name).type.byte_width
