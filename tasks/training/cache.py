@@ -89,7 +89,7 @@ class PixelCache:
 
     def put(self, index: int, pixels: np.ndarray) -> None:
         """Keep a picture's pixels, if they have a place and the disk has room."""
-        if not self._writable or index >= self._kept or pixels.shape != (*self.sizes[index], 3):
+        if not self._writable or index >= self._kept or pixels.shape != (*self.sizes[index], 3) or not pixels.size:
             return
         content = np.ascontiguousarray(pixels)
         try:

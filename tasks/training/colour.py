@@ -1,4 +1,4 @@
-"""Brightness, contrast and saturation as torchvision's v2 transforms change them, to the bit, in less than half the time.
+"""Brightness, contrast and saturation as torchvision's v2 transforms change them, to the bit, in half the time or less.
 
 Those turn bytes into floats and back for each of the three, in new memory each time, and the way back is slow. Here the
 floats stay, in place, and are rounded down where the bytes would have been; NumPy makes the bytes at the end.

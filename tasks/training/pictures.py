@@ -41,14 +41,16 @@ class Pictures:
         self.truth = [boxes[i] for i in dataset.images["image_id"].to_pylist()]
         self._cache: dict[int, tuple[Tensor, float]] = {}
         self._room = cache_mb * MB
-        self._sizes = np.stack([dataset.images[name].to_numpy() for name in ("height", "width")], axis=1)
+        self._scales: list[float] = []
         self._disk = self._disk_for(dataset, disk, disk_mb) if disk and disk_mb else None
 
     def __len__(self) -> int:
         return self._places.num_rows
 
     def _disk_for(self, dataset: Dataset, folder: Path, room_mb: int) -> PixelCache | None:
-        sizes = np.array([self._size(*size)[0] if all(size) else (0, 0) for size in self._sizes.tolist()])
+        stored = zip(*(dataset.images[name].to_pylist() for name in ("height", "width")), strict=True)
+        known = [self._size(*size) if all(size) else ((0, 0), 0.0) for size in stored]
+        sizes, self._scales = np.array([size for size, _ in known]), [scale for _, scale in known]
         if 3 * sizes.prod(1).sum() <= self._room:
             return None
         self._room = 0  # the pages of the file are the memory then, and shared
@@ -69,12 +71,12 @@ class Pictures:
         if index in self._cache:
             return self._cache[index]
         if self._disk is not None and (kept := self._disk.get(index)) is not None:
-            return _as_tensor(kept), self._size(*self._sizes[index].tolist())[1]
+            return _as_tensor(kept), self._scales[index]
         entry = self._decode(index)
         if self._room >= entry[0].numel():
             self._room -= entry[0].numel()
             self._cache[index] = entry
-        if self._disk is not None and entry[1] == self._size(*self._sizes[index].tolist())[1]:
+        if self._disk is not None and entry[1] == self._scales[index]:  # else the table is wrong about the size
             self._disk.put(index, entry[0].permute(1, 2, 0).numpy())
         return entry
 

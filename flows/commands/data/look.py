@@ -78,6 +78,7 @@ def _diff(words: list[str]) -> int:
     options = arguments.parse_args(words)
     from tasks.data.diff import diff
 
-    found = diff(named(options.before).folder, named(options.after).folder)
+    before, after = named(options.before), named(options.after)
+    found = diff(before.folder, after.folder, (before.ref, after.ref))
     print(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if options.json else found)
     return 0

@@ -66,7 +66,6 @@ def test_calibrated_on_pictures(tmp_path: Path, flips: bool) -> None:
     assert "12 pictures" in found.table() and "everything" in found.table()
     if not flips:
         assert found == calibrate([*files, tmp_path / "text.jpg"])
-        assert found != calibrate([*files, tmp_path / "text.jpg"], seed=1)
 
 
 def test_too_few_pictures(tmp_path: Path) -> None:
