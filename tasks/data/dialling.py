@@ -200,6 +200,12 @@ def is_public(address: str) -> bool:
     return found.is_global and not found.is_multicast and not found.is_reserved
 
 
+def is_private(url: str) -> bool:
+    """Whether a URL names a host of a private network, or this machine."""
+    parts = urlsplit(url)
+    return not any(is_public(one[4][0]) for one in resolve(parts.hostname or "", parts.port or 80))
+
+
 def private(host: str) -> DataError:
     """The error for a host of a private network."""
     return DataError(f"host {host!r} is in a private network or on this machine",

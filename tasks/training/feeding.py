@@ -53,7 +53,7 @@ class Epoch(Sequence[list[Drawn]]):
 
 
 class Feeder:
-    """Makes the batches of `tasks.training.loop.batches` in `workers` processes, which last until `close`.
+    """Makes the batches of `tasks.training.loop.batches` in `workers` processes, which end when this object does.
 
     Every worker has its own copy of the table, and of what `cache_mb` keeps: give `Pictures` a disk cache where that is
     too much. A worker imports the caller's main module again, as all of `multiprocessing` does but by forking, which
