@@ -7,11 +7,13 @@ was killed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +26,7 @@ from typing import Any, BinaryIO
 from tasks.base.errors import DataError
 from tasks.data.pictures import Location, Member, find_flaw, measure
 
-CHUNK = 128  # pictures a message
+CHUNKS = {"measure": 128, "find_flaw": 16}  # pictures a message: about 5 ms of work, and more where they are large
 WAITING = 4  # chunks in flight for each worker
 START = "import sys; sys.path[:] = {path!r}; from tasks.data.crew import serve; serve()"
 
@@ -51,12 +53,15 @@ def over_processes(task: str, places: Iterable[Location], workers: int) -> Itera
     """
     source = iter(places)
     with ExitStack() as stack:
-        idle: SimpleQueue[Worker] = SimpleQueue()
-        for _ in range(workers):
-            idle.put(stack.enter_context(Worker()))
+        crew = [stack.enter_context(Worker()) for _ in range(workers)]
         pool = stack.enter_context(ThreadPoolExecutor(workers))
+        idle: SimpleQueue[Worker] = SimpleQueue()
+        for worker in crew:
+            idle.put(worker)
+            # before the threads are waited for: who stops early does not wait for what is decoded
+            stack.callback(worker.end)
         waiting: deque[Future[list[Any]]] = deque()
-        while some := list(islice(source, CHUNK)):
+        while some := list(islice(source, CHUNKS[task])):
             waiting.append(pool.submit(_ask, idle, task, some))
             if len(waiting) >= WAITING * workers:
                 yield from waiting.popleft().result()
@@ -81,8 +86,15 @@ class Worker:
         return self
 
     def __exit__(self, *raised: object) -> None:
+        self.end()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):  # what was not sent yet
+                pipe.close()
+
+    def end(self) -> None:
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
 
     def ask(self, task: str, places: list[Location]) -> list[Any]:
         """The answers for some pictures."""
@@ -103,6 +115,7 @@ class Worker:
 def serve() -> None:
     """What a worker does: a line of JSON in, a line of JSON out, until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    warnings.simplefilter("ignore")  # Pillow's, of damaged EXIF data
     # whatever a library prints must not get between the answers
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)

@@ -203,7 +203,10 @@ def is_public(address: str) -> bool:
 def is_private(url: str) -> bool:
     """Whether a URL names a host of a private network, or this machine."""
     parts = urlsplit(url)
-    return not any(is_public(one[4][0]) for one in resolve(parts.hostname or "", parts.port or 80))
+    try:
+        return not any(is_public(one[4][0]) for one in resolve(parts.hostname or "", parts.port or 80))
+    except DataError:
+        return False  # a proxy may know it
 
 
 def private(host: str) -> DataError:

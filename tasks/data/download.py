@@ -160,6 +160,8 @@ def _final(error: Exception, request: Request) -> Exception | None:
         return DataError(f"the server's certificate is not valid: {error.verify_message}")
     if isinstance(error, http.client.InvalidURL):
         return DataError("the URL has characters that no URL may have", mend="check the URL")
+    if isinstance(error, ConnectionRefusedError):
+        return DataError(f"no connection: {error}")
     if isinstance(error, Passing | ConnectionError | http.client.HTTPException | ssl.SSLError):
         return None
     # a full disk is told by the caller

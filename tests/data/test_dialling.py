@@ -83,6 +83,8 @@ def test_a_name_is_looked_up_once(server: Server, tmp_path: Path, monkeypatch: p
 def test_which_urls_name_a_private_host(monkeypatch: pytest.MonkeyPatch) -> None:
     named(monkeypatch, public=["1.2.3.4"], inside=["10.0.0.1"])
     assert is_private("http://inside.test:81/a") and not is_private("https://public.test/a")
+    monkeypatch.undo()
+    assert is_private("http://localhost/a") and not is_private("http://no-such-host.invalid/a")
 
 
 def test_a_proxy_is_asked(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

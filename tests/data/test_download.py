@@ -137,7 +137,7 @@ def test_a_host_that_is_not_there(server: Server, tmp_path: Path) -> None:
     free = socket.create_server(("127.0.0.1", 0))
     port = free.getsockname()[1]
     free.close()
-    fails(f"http://127.0.0.1:{port}/a", tmp_path, "the download failed: .*refused")
+    fails(f"http://127.0.0.1:{port}/a", tmp_path, "no connection: .*refused")
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "403 Forbidden", "401 Unauthorized", "204 No Content"])

@@ -178,7 +178,7 @@ def test_a_file_too_large_to_hold_is_measured_in_pieces(tmp_path: Path, monkeypa
 def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Pictures enough for processes, with names that a pipe must carry."""
     monkeypatch.setattr(pictures, "FEW", 5)
-    monkeypatch.setattr(crew, "CHUNK", 3)
+    monkeypatch.setattr(crew, "CHUNKS", {"measure": 3, "find_flaw": 2})
     names = ["a b.jpg", "#t=1.jpg", "'\".jpg", "new\nline.jpg", "é😀.jpg", "x" * 251 + ".jpg",
              os.fsdecode(b"\xff\xfe.jpg"), *(f"{k}.jpg" for k in range(20))]
     return [save_picture(tmp_path / name, number) for number, name in enumerate(names)]

@@ -23,7 +23,7 @@ def main(verb: str, words: list[str]) -> int:
         return operate.main(verb, words)
     arguments = parser(verb, EXAMPLES[verb])
     arguments.add_argument("dataset", metavar="NAME[@N]|FOLDER")
-    arguments.add_argument("--threshold", type=float, help="similarity from which two pictures count as one, 0 to 1")
+    arguments.add_argument("--threshold", type=float, help="similarity from which two pictures count as one, 0.5 to 1")
     arguments.add_argument("--json", action="store_true")
     arguments.add_argument("--out", metavar="NAME", help="dedup: write a version without the copies")
     options = arguments.parse_args(words)
@@ -36,8 +36,10 @@ def main(verb: str, words: list[str]) -> int:
 def find_neighbours(found: Named, room: Path, threshold: float | None = None) -> Path:
     """What the stage `neighbours` finds in a dataset, in a folder below `room`."""
     from tasks import neighbours
+    from tasks.base.params import check
 
-    neighbours.run(neighbours.Params(threshold=threshold), raw=found.pictures, data=found.folder, out=room / "near")
+    params = check(neighbours.Params, {"threshold": threshold}, "--threshold")
+    neighbours.run(params, raw=found.pictures, data=found.folder, out=room / "near")
     return room / "near"
 
 

@@ -124,8 +124,9 @@ def test_vectors_of_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(network, "BATCH", 5)
     first = places(tmp_path, 12)
     second: list[Location] = [copy(tmp_path / f"{n}c.jpg", n, "everything") for n in range(12)]
-    vectors = embed([*first, put(tmp_path / "text.jpg", "text"), *second], names(25), "backbone", tmp_path / "cache")
+    everything = [*first, put(tmp_path / "text.jpg", "text"), *second]
+    vectors = embed(everything, names(25), "backbone", tmp_path / "cache")
     assert np.allclose(np.linalg.norm(np.delete(vectors, 12, 0), axis=1), 1, atol=1e-5) and not vectors[12].any()
     cosine = vectors[:12] @ vectors[13:].T
     assert (cosine.argmax(axis=1) == np.arange(12)).all()
-    assert np.array_equal(vectors, embed([], names(25), "backbone", tmp_path / "cache"))
+    assert np.array_equal(vectors, embed(everything, names(25), "backbone", tmp_path / "cache"))
