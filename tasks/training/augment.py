@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms.v2 import functional as colour
 
 from tasks.models.fcos import Target
 from tasks.runtime.letterbox import FILL
+from tasks.training.colour import adjust_colour
 from tasks.training.pictures import Pictures
 from tasks.training.settings import Augment
 
@@ -92,12 +92,11 @@ def _mosaic(pictures: Pictures, index: int, rng: np.random.Generator, settings: 
 
 
 def _colour(image: Tensor, rng: np.random.Generator, settings: Augment) -> Tensor:
-    for change, adjust in ((settings.brightness, colour.adjust_brightness), (settings.contrast, colour.adjust_contrast),
-                           (settings.saturation, colour.adjust_saturation)):
-        factor = float(rng.uniform(1 - change, 1 + change))
-        if change:
-            image = adjust(image, factor)
-    return image
+    changes = settings.brightness, settings.contrast, settings.saturation
+    drawn = [float(rng.uniform(1 - change, 1 + change)) for change in changes]
+    brightness, contrast, saturation = (factor if change else None
+                                        for factor, change in zip(drawn, changes, strict=True))
+    return adjust_colour(image, brightness, contrast, saturation)
 
 
 def _flip(image: Tensor, target: Target, rng: np.random.Generator, how: str) -> tuple[Tensor, Target]:

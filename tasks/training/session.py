@@ -97,7 +97,8 @@ def learn(model: FCOS, dataset: Dataset, raw: Path, shape: tuple[int, int], sett
     """
     write_atomic(work / "run", reporter.id or "")
     train, val = parts(dataset)
-    pictures, judge = Pictures(raw, train, shape, settings.cache_mb), Judge(raw, val, shape)
+    pictures = Pictures(raw, train, shape, settings.cache_mb, work / "pictures", settings.disk_mb)
+    judge = Judge(raw, val, shape)
     progress = Progress(settings.epochs, "epoch", every=0)
 
     def tell(entry: Entry) -> None:

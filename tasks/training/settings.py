@@ -56,6 +56,8 @@ class Training(Params):
         validate_every: epochs between two validations.
         seed: fixes initialisation, order and augmentation.
         cache_mb: memory for decoded pictures; changes the speed, never the result.
+        disk_mb: disk for decoded pictures, used where `cache_mb` does not hold them all; 0 for none. It is given back
+            when the training is done.
     """
 
     epochs: int = Field(32, ge=1)
@@ -72,4 +74,5 @@ class Training(Params):
     validate_every: int = Field(2, ge=1)
     seed: int = Field(0, ge=0)
     cache_mb: int = Field(2000, ge=0)
+    disk_mb: int = Field(0, ge=0)
     augment: Augment = Augment()

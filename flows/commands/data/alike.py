@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.commands.data.help import Named, named, parser
+
+if TYPE_CHECKING:
+    from tasks.data.near.leaks import Pair
 
 EXAMPLES = {
     "leaks": "  visionmill data leaks data/split\n  visionmill data leaks cells@2 --json",
@@ -46,25 +51,23 @@ def find_neighbours(found: Named, room: Path, threshold: float | None = None) ->
 def _leaks(found: Named, near: Path, as_json: bool) -> int:
     from tasks.data.near.leaks import leaks
 
-    rows = leaks(found.folder, near)
-    if as_json:
-        print(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False))
-    else:
-        for row in rows:
-            print(row)
-        print(f"{len(rows)} pairs of pictures stand in two splits" if rows else "no picture stands in two splits")
-    return 0
+    return _tell(leaks(found.folder, near), as_json, "{} pairs of pictures stand in two splits",
+                 "no picture stands in two splits")
 
 
 def _pairs(found: Named, near: Path, as_json: bool) -> int:
     from tasks.data.near.leaks import alike
 
-    rows = alike(found.folder, near)
+    return _tell(alike(found.folder, near), as_json,
+                 f"{{}} pairs; visionmill data dedup {found.ref} --out NAME writes a version without the copies",
+                 "no two pictures are alike")
+
+
+def _tell(rows: Sequence[Pair], as_json: bool, some: str, none: str) -> int:
     if as_json:
         print(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False))
-    else:
-        for row in rows:
-            print(row)
-        print(f"{len(rows)} pairs; visionmill data dedup {found.ref} --out NAME writes a version without the copies"
-              if rows else "no two pictures are alike")
+        return 0
+    for row in rows:
+        print(row)
+    print(some.format(len(rows)) if rows else none)
     return 0
