@@ -18,7 +18,7 @@ test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-all: lint
-	$(BIN)/python -m pytest -m "not gpu" --timeout 7200 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not gpu" --timeout 7200 --hypothesis-profile=other $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -55,6 +55,8 @@ class Export:
     def put(self, source: Location, name: str) -> None:
         """Put a file (a mask or a reference is `pictures / its name`) at `out/name`."""
         target = self.out / name
+        if ".." in PurePosixPath(name).parts or not target.is_relative_to(self.out):
+            raise DataError(f"picture name {name!r} leaves the folder", where=self.folder, mend="import it anew")
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             raise DataError(f"two pictures would be called {name!r}", where=self.folder,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tasks.base.errors import DataError
@@ -108,7 +108,17 @@ def test_options_are_classes_of_whole_pictures_where_there_are_no_classes_of_obj
     assert told["categorization"] == IMAGE_LEVEL
 
 
+@pytest.mark.parametrize("name", ["\0", "../up", "/root", "", "x" * 300])
+def test_names_that_are_none_are_replaced(tmp_path: Path, name: str) -> None:
+    picture = Picture("a.jpg", None, None, "r", attributes={"dataset": name, "data_key": name})
+    save_picture(tmp_path / "a.jpg")
+    export_of(superb, [picture], Reading(), tmp_path, tmp_path / "made")
+    assert (tmp_path / "made/out/images/pictures/a.jpg").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "made"]
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@example(seed=280)
 @given(seed=st.integers(0, 2 ** 32))
 def test_changed_files_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     root = tmp_path_factory.mktemp("fuzz")

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
@@ -83,9 +84,12 @@ def _key(told: dict[str, Any], image: dict[str, Any], out: Path, dataset: str) -
 
 
 def _fits(name: Any) -> bool:
-    """Whether a text can name a file: another format's key of the same name may be anything."""
-    return isinstance(name, str) and bool(name.strip()) and all(
-        len(part.encode()) < LONGEST - 5 for part in name.split("/"))
+    """Whether a text can name a file inside the folder: a key of that name may say anything."""
+    if not isinstance(name, str) or any(len(part.encode()) >= LONGEST - 5 for part in name.split("/")):
+        return False
+    with suppress(DataError):
+        return bool(safe_name(name, ""))
+    return False
 
 
 def _meta_name(dataset: str, key: str) -> str:
