@@ -76,6 +76,8 @@ ANNOTATIONS = pa.schema([
 ])
 
 Problem = Literal["detect", "segment", "classify", "semantic", "pairs"]
+# a dictionary of values that hardly repeat costs time and saves nothing
+UNIQUE = frozenset({"image_id", "annotation_id", "file", "digest", "bytes", "row", "offset"})
 ROW_GROUP = 1 << 17
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
@@ -217,7 +219,8 @@ def write_table(path: Path, batches: Iterable[pa.RecordBatch | pa.Table], schema
     """Write rows as they come; returns their number. How they were cut into batches does not show in the bytes."""
     waiting: list[pa.Table] = []
     written = held = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    repeating = [name for name in schema.names if name not in UNIQUE]
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=repeating) as writer:
         for batch in batches:
             waiting.append(conform(batch, schema))
             held += batch.num_rows
