@@ -19,7 +19,7 @@ from typing import Any
 from tasks.base.files import read_json
 from tasks.runtime.artefacts import in_order
 
-STAGES = ("code", "fetch", "ingest", "validate", "split", "train", "prune", "export@cpu-fp32",
+STAGES = ("code", "fetch", "ingest", "validate", "neighbours", "split", "train", "prune", "export@cpu-fp32",
           "export@cpu-int8", "evaluate")
 ASKED = {"trained/torch": "AP50 ≥ 0.880, AP ≥ 0.550", "pruned/torch": "AP50 within 0.010 of trained/torch",
          "trained/cpu-int8": "AP50 within 0.010 of trained/torch, ≥ 3.5 ×",

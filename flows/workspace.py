@@ -14,6 +14,8 @@ from tasks.base.files import read_json, write_json
 from tasks.base.params import read_yaml
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "conf" / "workspace"
+# by another name: in this repository DVC would read every stage of it as its own
+FILES = {"dvc.yaml": "dvc-yaml"}
 # ignored by git and DVC: lock, receipts, durations, checkpoints
 NOTES = Path(".visionmill")
 # parts of the templates that only some workspaces have, by what feeds their line
@@ -25,7 +27,7 @@ Feed = Literal["catalogue", "folder", "version"]
 
 def render(name: str, feed: Feed) -> str:
     """The text of a workspace's `dvc.yaml` or `params.yaml`, with the stages that its feed needs."""
-    text = (TEMPLATE / name).read_text(encoding="utf-8")
+    text = (TEMPLATE / FILES.get(name, name)).read_text(encoding="utf-8")
     kept = BLOCK.sub(lambda block: block[0] if block[1] in BLOCKS[feed] else "", text)
     return MARKER.sub("", kept)
 

@@ -127,7 +127,7 @@ def test_every_stage_of_the_line_has_its_key(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     code.run(code.Params(), out=Path("code.yaml"))
     known = YAML(typ="safe").load(Path("code.yaml"))
-    stages = YAML(typ="safe").load((ROOT / "conf/workspace/dvc.yaml").read_text())["stages"]
+    stages = YAML(typ="safe").load((ROOT / "conf/workspace/dvc-yaml").read_text())["stages"]
     for name, stage in stages.items():
         params = stage.get("do", stage).get("params", [])
         keys = [key for param in params if isinstance(param, dict) for key in param.get("code.yaml", [])]

@@ -261,6 +261,13 @@ def test_this_repositorys_line_is_the_templates() -> None:
     assert (ROOT / ".dvcignore").read_text() == (TEMPLATE / "dvcignore").read_text()
 
 
+def test_dvc_reads_this_repositorys_line_and_no_other() -> None:
+    said = subprocess.run([sys.executable, "-m", "dvc", "stage", "list", "--all", "--name-only"], cwd=ROOT, text=True,
+                          capture_output=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert {"fetch", "train"} <= set(said.stdout.split()) and not any(":" in name for name in said.stdout.split())
+
+
 def test_the_template_is_what_the_stages_read() -> None:
     path = TEMPLATE / "params.yaml"
     parameters.check_all(YAML(typ="safe").load(path.read_text()), path)
