@@ -18,7 +18,11 @@ VERBS = {
     "sweep": "search for better parameters; `sweep adopt` writes the best into params.yaml",
     "configure": "write presets and values into params.yaml, shown as a diff",
     "status": "what is stale and why, the last run, the champion",
-    "predict": "draw boxes on pictures with a model",
+    "predict": "draw boxes on pictures and videos with a model",
+    "prune": "prune a model folder by a threshold, as TLT does",
+    "bundle": "a folder that runs a model alone; for Triton or DeepStream too",
+    "benchmark": "every artefact of a model on every runtime of this machine: accuracy, speed, size",
+    "import-model": "make a version of a model from elsewhere",
     "doctor": "versions, devices, services, and the command that mends what is missing",
     "stage": "run one stage; dvc.yaml calls this",
     "upgrade": "bring a workspace's dvc.yaml up to this version",
@@ -84,12 +88,12 @@ def _enter(words: list[str]) -> int:
     if words[0] not in VERBS:
         guess = nearest(words[0], VERBS)
         raise UserError(f"no verb is called {words[0]!r}", mend=f"did you mean {guess!r}?" if guess else "--help")
-    module = importlib.import_module(f"flows.commands.{words[0]}")
+    module = importlib.import_module(f"flows.commands.{words[0].replace('-', '_')}")
     return module.main(words[1:]) or 0
 
 
 def _help() -> str:
-    verbs = "\n".join(f"  {name:10} {text}" for name, text in VERBS.items())
+    verbs = "\n".join(f"  {name:12} {text}" for name, text in VERBS.items())
     return f"usage: visionmill VERB [options]\n\nRaw pictures in, a signed-off model out.\n\n{verbs}\n\n{EXAMPLES}"
 
 

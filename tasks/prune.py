@@ -1,91 +1,132 @@
-"""Stage `prune`: remove channels down to a share of the parameters, then train what is left."""
+"""Stage `prune`: remove channels and train what is left, step by step, until a budget is met."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
 from pydantic import Field
 
-from tasks.base.files import digest_tree, digest_value, folder_atomic, write_json
+from tasks.base.files import digest_tree, digest_value, folder_atomic, write_atomic, write_json
 from tasks.base.params import Params as Base
-from tasks.compress.pruning import macs, parameters, prune_to
-from tasks.data.table import read_dataset
-from tasks.metrics.latency import in_turns, summary, timed
+from tasks.compress.budget import Budget, cost_of, needs_graph
+from tasks.compress.climb import Climb
+from tasks.compress.frontier import Point, pursue, table
+from tasks.compress.importance import Importance
+from tasks.compress.layers import layer_table, timed_points
+from tasks.compress.pruning import How
+from tasks.compress.sensitivity import Sensitivity, first, scan
+from tasks.data.table import Dataset, read_dataset
 from tasks.models.fcos import FCOS
-from tasks.models.plan import read_plan
-from tasks.models.store import Structure, load_model, save_model
+from tasks.models.store import Structure, load_model
 from tasks.registry.runs import StageRun, stage_run
-from tasks.training.session import forget, known_run, learn, use_threads, work_folder
+from tasks.reporting.frontier import frontier_page
+from tasks.training.judge import Judge
+from tasks.training.session import forget, known_run, parts, use_threads, work_folder
 from tasks.training.settings import Training
-from tasks.training.state import State
-
-ROUNDS = 8
 
 
 class Params(Base):
     """Section `prune`.
 
     Attributes:
-        keep: share of the parameters to keep, at most; 1 leaves the network as it is.
+        budget: when to stop.
+        importance, scope, round_to, exclude: which channels go; see tasks.compress.pruning.How.
+        iterations: steps of pruning and retraining towards a limit of size.
+        step: share of the parameters that each step keeps when only the loss of AP is limited.
+        sensitivity: what each layer costs, measured before.
         distil: what is left imitates the answers of the whole network, beside learning from the labels.
         retrain: how what is left is trained; nothing is frozen.
     """
 
-    keep: float = Field(0.3, gt=0, le=1)
+    budget: Budget = Budget(kept_parameters=0.3)
+    importance: Importance = "magnitude-l2"
+    scope: Literal["layer", "global"] = "layer"
+    round_to: Literal[8, 16] = 16
+    exclude: list[str] = []
+    iterations: int = Field(1, ge=1)
+    step: float = Field(0.7, gt=0, lt=1)
+    sensitivity: Sensitivity = Sensitivity()
     distil: bool = True
     retrain: Training = Training(epochs=20, backbone_lr=1.0, freeze=0)
 
 
-def facts(before: FCOS, after: FCOS, height: int, width: int) -> dict[str, Any]:
-    """What pruning removed, as numbers."""
-    counts = {"parameters_before": parameters(before), "parameters_after": parameters(after),
-              "macs_before": macs(before, height, width), "macs_after": macs(after, height, width)}
-    return {**counts, "kept_parameters": counts["parameters_after"] / counts["parameters_before"],
-            "kept_macs": counts["macs_after"] / counts["macs_before"]}
-
-
-def measured(before: FCOS, after: FCOS, height: int, width: int) -> dict[str, float]:
-    """Median latency of both networks in torch at batch 1, milliseconds."""
-    picture = torch.zeros(1, 3, height, width, dtype=torch.uint8)
-    with torch.inference_mode():
-        times = in_turns({"before": timed(lambda: before(picture)), "after": timed(lambda: after(picture))},
-                         ROUNDS)
-    return {f"latency_{name}_ms": summary(seconds)["median_ms"] for name, seconds in times.items()}
-
-
 def run(params: Params, *, raw: Path, data: Path, model: Path, out: Path, run: Path) -> None:
-    """Prune and retrain the model of folder `model`; writes a model folder with prune.json to `out`."""
+    """Prune and retrain the model of folder `model`; writes a model folder with its frontier to `out`.
+
+    `prune.json` has the facts of the model that was taken, `frontier.json` those of every point, `layers.json` channels
+    and MACs of every layer before and after, `sensitivity.json` the scan. Points outlive the stage in the work folder:
+    another budget trains nothing again.
+
+    Raises:
+        GateRefused: the budget cannot be met; every point is in the message.
+    """
     use_threads()
     dataset = read_dataset(data)
+    parts(dataset)
     before, structure = load_model(model)
-    key = digest_value([params.model_dump(), digest_tree(model), digest_tree(data)])
-    work = work_folder("prune", key)
+    shape = structure.height, structure.width
+    same = params.model_dump(exclude={"budget": {"max_ap_loss", "kept_parameters", "macs", "file_mb", "peak_ram_mb"},
+                                      "iterations": True, "step": True})
+    key = digest_value([same, digest_tree(model), digest_tree(data)])
+    work, kept = work_folder("prune", key), work_folder("frontier", key)
     with stage_run("prune", line=structure.line, params=params.model_dump(), record=run,
                    resume=known_run(work)) as told:
-        after = prune_to(before, params.keep, structure.height, structure.width)
-        said = facts(before, after, structure.height, structure.width)
-        state, best = learn(after, dataset, raw, (structure.height, structure.width), params.retrain, work, told,
-                            before.requires_grad_(False) if params.distil else None)
-        _save(out, replace(structure, plan=read_plan(after), thresholds=best), state, said)
-        _tell(told, {**said, **measured(before, after, structure.height, structure.width)}, state, out)
+        write_atomic(work / "run", told.id or "")
+        judge = Judge(raw, dataset.subset("val"), shape)
+        cost = cost_of(structure, params.budget.precision, needs_graph(params.budget.limits()))
+        whole = Point("whole", model, cost(before), *judge(before))
+        scanned, how = _scanned(params, before, dataset, raw, shape)
+        climb = Climb(structure, before.requires_grad_(False) if params.distil else None, dataset, raw, how,
+                      params.retrain, cost, kept, work, told)
+        taken, points = pursue(params.budget, whole, climb, params.iterations, params.step)
+        _save(out, structure, whole, taken, points, scanned)
+        _tell(told, whole, taken, points, out)
     forget(work)
+    for other in kept.parent.glob("frontier-*"):
+        if other != kept:
+            shutil.rmtree(other, ignore_errors=True)
 
 
-def _save(out: Path, structure: Structure, state: State, said: dict[str, Any]) -> None:
+def _scanned(params: Params, model: FCOS, dataset: Dataset, raw: Path,
+             shape: tuple[int, int]) -> tuple[list[dict[str, Any]], How]:
+    asked = params.sensitivity
+    how = How(params.importance, params.scope, params.round_to, tuple(params.exclude))
+    if not asked.pictures:
+        return [], how
+    found = scan(model, Judge(raw, first(dataset.subset("val"), asked.pictures), shape), asked.cut, shape, how)
+    for one in found[:5]:
+        print(f"sensitive: {one['layer']}: {one['off']} of {one['channels']} channels off cost {one['loss']:.4f} AP")
+    hurt = [one["layer"] for one in found if asked.protect is not None and one["loss"] > asked.protect]
+    return found, How(params.importance, params.scope, params.round_to, (*params.exclude, *hurt))
+
+
+def _save(out: Path, structure: Structure, whole: Point, taken: Point, points: list[Point],
+          scanned: list[dict[str, Any]]) -> None:
     with folder_atomic(out) as folder:
-        save_model(folder, structure, state.best)
-        write_json(folder / "history.json", state.history)
-        write_json(folder / "prune.json", said)
+        for name in ("model.json", "model.safetensors", "history.json"):
+            shutil.copyfile(taken.folder / name, folder / name)
+        facts = taken.facts(whole)
+        write_json(folder / "prune.json", {**facts, "parameters_before": whole.cost.parameters,
+                                           "parameters_after": taken.cost.parameters,
+                                           "macs_before": whole.cost.macs, "macs_after": taken.cost.macs})
+        write_json(folder / "frontier.json", [{"taken": p.key == taken.key, **p.facts(whole)} for p in points])
+        write_json(folder / "layers.json", layer_table(whole.folder, taken.folder))
+        write_atomic(folder / "frontier.html", frontier_page([p.facts(whole) for p in points], points.index(taken)))
+        if scanned:
+            write_json(folder / "sensitivity.json", scanned)
 
 
-def _tell(told: StageRun, said: dict[str, Any], state: State, out: Path) -> None:
-    told.metrics({**said, "best_epoch": state.best_epoch, "best_val_AP": state.best_ap})
-    told.artifact(out / "prune.json", "prune")
-    print(f"Pruning ratio (pruned model / original model): {said['kept_parameters']:.3f}")
-    print(f"parameters {said['parameters_before']:,} → {said['parameters_after']:,}, "
-          f"MACs {said['macs_before'] / 1e6:,.0f} M → {said['macs_after'] / 1e6:,.0f} M, "
-          f"torch latency {said['latency_before_ms']:.1f} → {said['latency_after_ms']:.1f} ms, "
-          f"validation AP {state.best_ap:.3f} in epoch {state.best_epoch}")
+def _tell(told: StageRun, whole: Point, taken: Point, points: list[Point], out: Path) -> None:
+    times = timed_points(points)
+    facts = taken.facts(whole)
+    told.metrics({**facts, "latency_before_ms": times[0], "latency_after_ms": times[points.index(taken)]})
+    for name in ("prune.json", "frontier.json", "frontier.html", "layers.json"):
+        told.artifact(out / name, "prune")
+    print(f"Pruning ratio (pruned model / original model): {facts['kept_parameters']:.3f}")
+    print(table(points))
+    print(f"taken: parameters {whole.cost.parameters:,} → {taken.cost.parameters:,}, "
+          f"MACs {whole.cost.macs / 1e6:,.0f} M → {taken.cost.macs / 1e6:,.0f} M, "
+          f"torch latency {times[0]:.1f} → {times[points.index(taken)]:.1f} ms, "
+          f"validation AP {whole.ap:.3f} → {taken.ap:.3f}")

@@ -13,7 +13,7 @@ from tasks.registry.runs import stage_run
 from tasks.registry.versions import resolve_model
 from tasks.training.session import forget, known_run, learn, parts, use_threads, work_folder
 from tasks.training.settings import Training
-from tasks.training.start import start
+from tasks.training.start import shaped_like, start
 
 
 class Params(Training):
@@ -44,7 +44,7 @@ def run(params: Params, *, raw: Path, data: Path, out: Path, run: Path) -> None:
     data_hash = digest_tree(data)
     line = digest_value([params.model_dump(), data_hash])[:32]
     earlier = None if params.init in ("imagenet", "scratch") else resolve_model(params.init, "trained")
-    structure, work = structure_of(params, dataset, line), work_folder("train", line)
+    structure, work = shaped_like(structure_of(params, dataset, line), earlier), work_folder("train", line)
     settings = params if earlier or params.init == "imagenet" else params.model_copy(update={"freeze": 0})
     with stage_run("train", line=line, params=params.model_dump(), record=run, resume=known_run(work)) as told:
         told.dataset(dataset.meta.name, data_hash)

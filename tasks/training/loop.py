@@ -102,6 +102,13 @@ def make_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimize
     ], lr=settings.lr, fused=True)
 
 
+def scales(model: nn.Module) -> Tensor:
+    """Sum of the sizes of all batch norms' scales that learn."""
+    found = [m.weight.abs().sum() for m in model.modules()
+             if isinstance(m, nn.BatchNorm2d) and m.weight is not None and m.weight.requires_grad]
+    return torch.stack(found).sum() if found else torch.zeros(())
+
+
 def rate(step: int, total: int, settings: Training) -> float:
     """Learning rate of a step: linear warm-up, then a cosine down to 1 % of the peak."""
     warmup = min(settings.warmup, total // 4)
@@ -133,6 +140,8 @@ def _epoch(model: FCOS, pictures: Pictures, settings: Training, optimizer: torch
             group["lr"] = lr * group["factor"]
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.amp == "bf16"):
             losses = model.loss(images, targets, teacher)
+        if settings.sparsity:
+            losses["sparsity"] = settings.sparsity * scales(model)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             raise FloatingPointError(f"the loss is {total.item()} in epoch {epoch + 1}, step {at + 1}: lower train.lr")

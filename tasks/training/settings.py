@@ -49,6 +49,8 @@ class Training(Params):
         weight_decay: of AdamW, not applied to biases and norms.
         warmup: steps of linear warm-up; a cosine to 1 % of `lr` follows.
         clip: largest norm of the gradient.
+        sparsity: weight of the L1 norm of the batch norms' scales in the loss: unneeded channels fade out, and pruning
+            with `importance: batchnorm` finds them (Network Slimming, ICCV 2017: 1e-5 to 1e-4); 0 for none.
         ema: decay of the averaged weights, which are the ones judged and saved.
         freeze: first stages of the backbone that stay as they are (0 to 4); ignored when training from nothing.
         amp: arithmetic of convolutions; bf16 doubles plain ones on a CPU that has it and halves depthwise ones.
@@ -67,6 +69,7 @@ class Training(Params):
     weight_decay: float = Field(0.05, ge=0)
     warmup: int = Field(100, ge=0)
     clip: float = Field(5.0, gt=0)
+    sparsity: float = Field(0.0, ge=0)
     ema: float = Field(0.998, ge=0, lt=1)
     freeze: int = Field(2, ge=0, le=4)
     amp: Literal["off", "bf16"] = "off"

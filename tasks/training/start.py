@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from tasks.base.errors import DataError
 from tasks.models.fcos import FCOS
-from tasks.models.store import Structure, load_model
+from tasks.models.store import Structure, load_model, load_structure
 from tasks.models.weights import imagenet, load_backbone
 
 LAST = "head.classification.cls_logits."  # the layer that knows the classes
@@ -33,6 +34,20 @@ def start(structure: Structure, init: str, seed: int, earlier: Path | None) -> F
     elif init == "imagenet":
         load_backbone(model.backbone, imagenet(structure.preset.backbone))
     return model
+
+
+def shaped_like(structure: Structure, earlier: Path | None) -> Structure:
+    """The structure with the channels of a pruned earlier model, so that what is left of it trains on."""
+    told = load_structure(earlier) if earlier is not None else None
+    if told is None or not told.plan:
+        return structure
+    parts = {"image_size": structure.preset.image_size, "aspect": structure.preset.aspect}
+    if told.preset.model_copy(update=parts) != structure.preset:
+        raise DataError("the earlier model is a pruned one of another kind", where=earlier,
+                        mend=f"visionmill configure train.model.backbone={told.preset.backbone}, and the same head")
+    plan = {name: dict(shape) for name, shape in told.plan.items()}
+    plan[LAST.rstrip(".")]["out_channels"] = len(structure.classes)
+    return replace(structure, plan=plan)
 
 
 def _load_earlier(model: FCOS, structure: Structure, earlier: Path) -> None:

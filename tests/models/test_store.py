@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.base.errors import DataError, UserError
+from tasks.base.errors import DataError, GateRefused
 from tasks.compress.pruning import ROUND, _rounded, macs, parameters, prune_to
 from tasks.models.fcos import FCOS
 from tasks.models.plan import read_plan
@@ -76,8 +76,8 @@ def test_pruning_leaves_the_model_it_was_given_alone() -> None:
 
 
 def test_a_share_that_cannot_be_reached_names_the_smallest_that_can() -> None:
-    words = r"cannot keep as little as 0\.001.*\n.*prune\.keep\n.*smallest share .* 0\.\d+"
-    with pytest.raises(UserError, match=words):
+    words = r"cannot be pruned so far\n.*prune\.budget\n.*smallest share .* 0\.\d+"
+    with pytest.raises(GateRefused, match=words):
         prune_to(build()[0], 0.001, 64, 96)
 
 
