@@ -1,4 +1,4 @@
-"""Accuracy, size and speed on blood cells: python -m benchmarks.bccd [--seeds 0 1 2] [--work FOLDER] [--preset NAME]
+"""Accuracy, size and speed on blood cells: python -m benchmarks.bccd [--seeds 0 1 2] [--work FOLDER] [--preset NAME] [--set NAME=VALUE …]
 
 Runs the line's own stages from pictures to INT8 files once a seed, in folders that are kept: an interrupted run goes
 on; then measures all artefacts of the first seed in turns within one process. Accuracy is on the given test split of
@@ -31,13 +31,13 @@ def call(*command: str, folder: Path) -> None:
     subprocess.run([sys.executable, "-P", "-m", *command], cwd=folder, check=True)
 
 
-def prepare(work: Path, seed: int, preset: str | None) -> Path:
+def prepare(work: Path, seed: int, preset: str | None, more: list[str]) -> Path:
     """A workspace for one seed; an existing one is used as it is."""
     folder = work / f"seed{seed}"
     if not (folder / "params.yaml").exists():
         call("flows.cli", "new", str(folder), "--data", "bccd", folder=work)
         changes = [f"train.seed={seed}", f"prune.retrain.seed={seed}", "benchmark.rounds=20"]
-        call("flows.cli", "configure", *([f"model={preset}"] if preset else []), *changes, folder=folder)
+        call("flows.cli", "configure", *([f"model={preset}"] if preset else []), *changes, *more, folder=folder)
     return folder
 
 
@@ -85,11 +85,12 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments.add_argument("--work", type=Path, default=Path("bccd-benchmark"))
     arguments.add_argument("--preset", help="a file of conf/model/; the template's own when left out")
+    arguments.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="more for visionmill configure")
     options = arguments.parse_args()
     os.environ["VISIONMILL_TRACKING"] = "off"
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     options.work.mkdir(parents=True, exist_ok=True)
-    folders = [prepare(options.work.resolve(), seed, options.preset) for seed in options.seeds]
+    folders = [prepare(options.work.resolve(), seed, options.preset, options.set) for seed in options.seeds]
     for folder in folders:
         make(folder)
     for stage in ("train", "prune"):
