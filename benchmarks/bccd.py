@@ -1,4 +1,4 @@
-"""Accuracy, size and speed on blood cells: python -m benchmarks.bccd [--seeds 0 1 2] [--work FOLDER] [--preset NAME] [--set NAME=VALUE …]
+"""Accuracy, size and speed on blood cells: python -m benchmarks.bccd [--seeds 0 1 2] [--work FOLDER] [--preset NAME]
 
 Runs the line's own stages from pictures to INT8 files once a seed, in folders that are kept: an interrupted run goes
 on; then measures all artefacts of the first seed in turns within one process. Accuracy is on the given test split of

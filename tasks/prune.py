@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.base.files import digest_tree, digest_value, folder_atomic, write_atomic, write_json
 from tasks.base.params import Params as Base
@@ -50,6 +50,13 @@ class Params(Base):
     sensitivity: Sensitivity = Sensitivity()
     distil: bool = True
     retrain: Training = Training(epochs=20, backbone_lr=1.0, freeze=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_is_a_budget(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "keep" in values:
+            raise ValueError(f"prune.keep is now prune.budget: {{kept_parameters: {values['keep']}}}")
+        return values
 
 
 def run(params: Params, *, raw: Path, data: Path, model: Path, out: Path, run: Path) -> None:
