@@ -16,7 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from pyarrow.parquet import read_table
+
 from tasks.base.files import read_json
+from tasks.data.table import read_dataset
+from tasks.metrics.bootstrap import Interval, Sample, resample
+from tasks.metrics.bootstrap import spread as spread_of
 from tasks.runtime.artefacts import in_order
 
 STAGES = ("code", "fetch", "ingest", "validate", "neighbours", "split", "train", "prune", "export@cpu-fp32",
@@ -68,6 +74,24 @@ def accuracy(folders: list[Path]) -> dict[str, dict[str, list[float]]]:
     return found
 
 
+def changes(folders: list[Path], measure: str = "AP50") -> dict[str, Interval]:
+    """Artefact → its AP50 less that of trained/torch, mean of the seeds, with a paired 95 % interval over pictures."""
+    drawn: dict[str, list[Sample]] = {}
+    for folder in folders:
+        dataset = read_dataset(folder / "data/split").subset("test")
+        for file in sorted((folder / "results/evaluate/detections").glob("*.parquet")):
+            sample = resample(dataset, read_table(file), (measure,))[measure]
+            drawn.setdefault(file.stem.replace("__", "/"), []).append(sample)
+    base = drawn["trained/torch"]
+    found = {}
+    for name, samples in drawn.items():
+        pairs = list(zip(base, samples, strict=True))
+        mean = Sample(statistics.mean(b.value - a.value for a, b in pairs),
+                      np.mean([b.draws - a.draws for a, b in pairs], axis=0))
+        found[name] = spread_of(mean)
+    return found
+
+
 def speed(folder: Path) -> dict[str, dict[str, Any]]:
     """Latency of all artefacts of one workspace, by the stage `benchmark`."""
     call("dvc", "--wait-for-lock", "repro", "-q", "-f", "-s", "benchmark", folder=folder)
@@ -100,11 +124,13 @@ def main() -> None:
     print(f"kept parameters: {', '.join(f'{k:.3f}' for k in kept)} (at most 0.30 asked)")
     times = speed(folders[0])
     base = times["trained/torch"]["median_ms"]
-    found = accuracy(folders)
+    found, lost = accuracy(folders), changes(folders)
     for name in in_order(found):
         metrics = found[name]
         one = times[name]
-        print(f"{name:18} AP {spread(metrics['AP'])}  AP50 {spread(metrics['AP50'])}  {one['median_ms']:6.2f} ms "
+        change = lost[name]
+        print(f"{name:18} AP50 {change.value:+.4f} ({change.low:+.4f} … {change.high:+.4f}) against trained/torch")
+        print(f"{'':18} AP {spread(metrics['AP'])}  AP50 {spread(metrics['AP50'])}  {one['median_ms']:6.2f} ms "
               f"{base / one['median_ms']:5.2f} ×  {one['bytes'] / 1e6:5.2f} MB   asked: {ASKED.get(name, '-')}")
 
 

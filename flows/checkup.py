@@ -32,7 +32,7 @@ class Finding:
 
 def everything(*, quick: bool = False) -> list[Finding]:
     """All findings, by title."""
-    devices = list(cpu()) if quick else [*cpu(), *gpu(), *providers()]
+    devices = list(cpu()) if quick else [*cpu(), *gpu(), *providers(), *runtimes()]
     return [*versions(), *runtime_packages(), *devices, *programs(), *services(), *room()]
 
 
@@ -117,6 +117,23 @@ def providers() -> Iterator[Finding]:
         return
     names = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
     yield Finding("devices", OK, f"ONNX Runtime runs on: {', '.join(names)}")
+
+
+def runtimes() -> Iterator[Finding]:
+    """Each runtime on each device: whether it runs here, else why not; none but ONNX Runtime on a CPU is needed."""
+    from tasks.runtime.runtimes import DEVICES, EXTRAS, NAMES, installed, missing, versions
+
+    found = versions()
+    for name, device in [(runtime, device) for runtime in NAMES for device in DEVICES[runtime]]:
+        why, title = missing(name, device), f"{NAMES[name]} ({device})"
+        if why is None:
+            yield Finding("runtimes", OK, f"{title}: {found.get(name, 'runs')}")
+        else:  # no wheel helps where the GPU is missing
+            extra = EXTRAS.get((name, device), "") if "pip install" in why else ""
+            yield Finding("runtimes", NOTE, f"{title}: {why.partition(': pip')[0]}", install(extra) if extra else "")
+    ahead = installed("tensorrt-rtx")
+    yield Finding("runtimes", OK if ahead else NOTE, "TensorRT-RTX engines for other machines: "
+                  + ("can be built here, without a GPU" if ahead else "not installed"), "" if ahead else install("rtx"))
 
 
 def programs() -> Iterator[Finding]:

@@ -21,6 +21,7 @@ VERBS = {
     "predict": "draw boxes on pictures and videos with a model",
     "prune": "prune a model folder by a threshold, as TLT does",
     "bundle": "a folder that runs a model alone; for Triton or DeepStream too",
+    "engine": "a TensorRT-RTX engine, built on any machine for named GPU generations",
     "benchmark": "every artefact of a model on every runtime of this machine: accuracy, speed, size",
     "import-model": "make a version of a model from elsewhere",
     "doctor": "versions, devices, services, and the command that mends what is missing",

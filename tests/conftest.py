@@ -14,7 +14,6 @@ settings.register_profile("other")
 settings.load_profile("same")
 
 
-
 @pytest.fixture(scope="session")
 def mirror() -> Path:
     """The folder with real pictures that `VISIONMILL_MIRROR` names; the test is skipped where there is none."""
@@ -24,3 +23,11 @@ def mirror() -> Path:
     folder = Path(named).resolve()
     assert (folder / "datasets").is_dir(), f"VISIONMILL_MIRROR={named} has no datasets/"
     return folder
+
+
+@pytest.fixture(scope="session")
+def quarters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX detector made by hand; see tests/quarters.py."""
+    from .quarters import write_quarters
+
+    return write_quarters(tmp_path_factory.mktemp("quarters") / "quarters.onnx")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from flows.commands.help import parser
 from flows.parameters import difference
@@ -14,10 +15,12 @@ EXAMPLES = """\
   git -C CLONE pull; visionmill upgrade; git diff      CLONE: where visionmill was installed from"""
 # a section with the comments above it
 SECTION = re.compile(r"(?:^#.*\n)*^(\w+):.*\n(?:^(?: .*)?\n)*", re.MULTILINE)
+# a parameter of a section with what stands below it
+ENTRY = re.compile(r"^  (\w+):.*\n(?:^    .*\n)*", re.MULTILINE)
 
 
 def main(words: list[str]) -> int:
-    """Rewrite dvc.yaml from the template, and append to params.yaml the sections that it lacks; no value is changed."""
+    """Rewrite dvc.yaml from the template, and add to params.yaml what it lacks; no value is changed."""
     parser("upgrade", EXAMPLES).parse_args(words)
     workspace = enter()
     feed = feed_of(workspace)
@@ -25,7 +28,7 @@ def main(words: list[str]) -> int:
     text = (workspace / "params.yaml").read_text(encoding="utf-8")
     changed = False
     for name, after in (("dvc.yaml", render("dvc.yaml", feed)),
-                        ("params.yaml", text + missing(render("params.yaml", feed), values))):
+                        ("params.yaml", completed(text, render("params.yaml", feed), values))):
         before = (workspace / name).read_text(encoding="utf-8")
         if before != after:
             write_atomic(workspace / name, after)
@@ -35,7 +38,22 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def missing(template: str, values: dict[str, object]) -> str:
-    """The template's sections that `values` lacks, as they are written there."""
-    found = [part[0] for part in SECTION.finditer(template) if part[1] not in values]
-    return "".join(f"\n{part.rstrip()}\n" for part in found)
+def completed(text: str, template: str, values: dict[str, Any]) -> str:
+    """A params.yaml with what it lacks of the template: sections at its end, entries at the end of their section.
+
+    Args:
+        text: as it is.
+        template: of this version.
+        values: what `text` says.
+    """
+    for part in SECTION.finditer(template):
+        name, known = part[1], values.get(part[1])
+        if name not in values:
+            text = f"{text.rstrip()}\n\n{part[0].rstrip()}\n"
+        elif isinstance(known, dict):
+            new = "".join(entry[0] for entry in ENTRY.finditer(part[0]) if entry[1] not in known)
+            own = next((found for found in SECTION.finditer(text) if found[1] == name), None)
+            if new and own is not None:
+                end = own.start() + len(own[0].rstrip()) + 1
+                text = f"{text[:end].rstrip()}\n{new}{text[end:]}"
+    return text

@@ -40,6 +40,7 @@ class ServedDetector(PythonModel):
         self.classes: list[str] = json.loads(facts["classes"])
         self.size = int(facts["height"]), int(facts["width"])
         self.thresholds = thresholds_of(json.loads(facts.get("thresholds", "null")), self.classes)
+        self.rule = {"iou": NMS_IOU, "top_k": TOP_K, **json.loads(facts.get("suppression") or "{}")}
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Detect in base64-coded pictures.
@@ -70,7 +71,7 @@ class ServedDetector(PythonModel):
         canvas, scale = letterbox(picture, self.size)
         image = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None])
         boxes, scores = self.session.run(["boxes", "scores"], {"images": image})
-        found, values, ids = detections_of(boxes[0], scores[0], picture.shape[:2], scale, limits, most)
+        found, values, ids = detections_of(boxes[0], scores[0], picture.shape[:2], scale, limits, most, self.rule)
         return {"boxes": found.tolist(), "classes": [self.classes[i] for i in ids], "scores": values.tolist()}
 
 
@@ -121,21 +122,25 @@ def letterbox(picture: np.ndarray, into: tuple[int, int]) -> tuple[np.ndarray, f
 
 
 def detections_of(boxes: np.ndarray, scores: np.ndarray, size: tuple[int, int], scale: float,
-                  limits: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes [n, 4] in picture pixels, scores [n], class ids [n], best first, of raw candidates [A, 4] and [A, K]."""
+                  limits: np.ndarray, most: int,
+                  rule: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes [n, 4] in picture pixels, scores [n], class ids [n], best first, of raw candidates [A, 4] and [A, K].
+
+    `rule` has `iou`, null for a network that needs no suppression, and `top_k`, the candidates that enter it.
+    """
     cells, classes = np.nonzero(scores > limits)
     found = scores[cells, classes]
-    order = np.argsort(-found, kind="stable")[:TOP_K]
+    order = np.argsort(-found, kind="stable")[: rule["top_k"]]
     cells, classes, found = cells[order], classes[order], found[order]
     limit = np.array([size[1], size[0], size[1], size[0]], dtype=np.float32)
     candidates = np.clip(boxes[cells] / np.float32(scale), 0, limit)
     # boxes of different classes are moved apart, so that one pass suppresses within each class only
     apart = classes[:, None].astype(np.float32) * (float(limit.max()) + 1.0)
-    kept = suppress(candidates + apart, most)
+    kept = suppress(candidates + apart, most, rule["iou"]) if rule["iou"] is not None else np.arange(len(found))[:most]
     return candidates[kept], found[kept], classes[kept]
 
 
-def suppress(boxes: np.ndarray, most: int) -> np.ndarray:
+def suppress(boxes: np.ndarray, most: int, iou: float) -> np.ndarray:
     """Indices that greedy non-maximum suppression keeps; boxes [n, 4] best first."""
     area = np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
     left = np.arange(len(boxes))
@@ -146,7 +151,7 @@ def suppress(boxes: np.ndarray, most: int) -> np.ndarray:
         corner = np.maximum(boxes[left, :2], boxes[best, :2])
         sides = np.maximum(np.minimum(boxes[left, 2:], boxes[best, 2:]) - corner, 0)
         inner = sides[:, 0] * sides[:, 1]
-        left = left[inner <= NMS_IOU * np.maximum(area[left] + area[best] - inner, 1e-9)]
+        left = left[inner <= iou * np.maximum(area[left] + area[best] - inner, 1e-9)]
     return np.asarray(kept, dtype=np.int64)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -29,12 +30,14 @@ class Here:
         path: a model folder or an .onnx file.
         threads: cores to use; all that this process may use when None.
         pictures: uint8 [height, width, 3] each, RGB.
+        runtime, device: what the file is made for when None.
     """
 
-    def __init__(self, path: Path, threads: int | None, pictures: Sequence[np.ndarray]) -> None:
+    def __init__(self, path: Path, threads: int | None, pictures: Sequence[np.ndarray], runtime: str | None = None,
+                 device: str | None = None) -> None:
         from tasks.runtime.detector import open_detector
 
-        detector = open_detector(path, threads)
+        detector = open_detector(path, threads, runtime, device)
         inputs = [detector.fit(picture)[0] for picture in pictures]
         turn = iter(range(10**9))
         self.provider = detector.provider
@@ -46,12 +49,18 @@ class Here:
 
 
 class Apart:
-    """The same in a process of its own."""
+    """The same in a process of its own.
 
-    def __init__(self, path: Path, threads: int | None, pictures: Sequence[np.ndarray]) -> None:
+    Raises:
+        UserError: the runtime is not here, or the file does not open, as in `open_detector`.
+    """
+
+    def __init__(self, path: Path, threads: int | None, pictures: Sequence[np.ndarray], runtime: str | None = None,
+                 device: str | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self._line, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, path, threads, list(pictures)), daemon=True)
+        asked = (theirs, path, threads, list(pictures), runtime, device)
+        self._process = context.Process(target=_serve, args=asked, daemon=True)
         before = {name: os.environ.pop(name) for name in WAITING if name in os.environ}
         try:
             self._process.start()
@@ -78,16 +87,35 @@ class Apart:
 
     def _answer(self) -> object:
         try:
-            return self._line.recv()
+            answer = self._line.recv()
         except EOFError:
             raise VisionmillError("the artefact does not run: its process ended", where=self.path) from None
+        if isinstance(answer, Refusal):
+            raise answer.kind(answer.what, where=answer.where, mend=answer.mend)
+        return answer
 
 
-def _serve(line: Connection, path: Path, threads: int | None, pictures: list[np.ndarray]) -> None:
+@dataclass(frozen=True)
+class Refusal:
+    """An error of the other process, in parts: an exception with arguments by name does not travel."""
+
+    kind: type[VisionmillError]
+    what: str
+    where: str | None
+    mend: str | None
+
+
+def _serve(line: Connection, path: Path, threads: int | None, pictures: list[np.ndarray], runtime: str | None,
+           device: str | None) -> None:
     from tasks.training.session import use_threads
 
     use_threads()
-    run = Here(path, threads, pictures)
+    try:
+        run = Here(path, threads, pictures, runtime, device)
+    except VisionmillError as error:
+        where = None if error.where is None else str(error.where)
+        line.send(Refusal(type(error), error.what, where, error.mend))
+        return
     line.send(run.provider)
     while True:
         try:

@@ -2,36 +2,71 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, dataclass, fields
+
 import numpy as np
 
+from tasks.base.errors import DataError
+from tasks.runtime.choosing import NMS_IOU, choose, suppress
 from tasks.runtime.detections import Detections
 
-NMS_IOU = 0.55
+__all__ = ["MAX_DETECTIONS", "NMS_IOU", "TOP_K", "Suppression", "detections_of", "suppress"]
+
 TOP_K = 1000  # candidates that enter the suppression
+MAX_DETECTIONS = 100
 
 
-def suppress(boxes: np.ndarray, iou: float = NMS_IOU, keep: int | None = None) -> np.ndarray:
-    """Greedy non-maximum suppression.
+@dataclass(frozen=True)
+class Suppression:
+    """How raw candidates become detections; it travels in an exported file's metadata.
 
-    Args:
-        boxes: float [n, 4] xyxy, best first.
-        iou: a box that overlaps a better one by more than this is dropped, 0..1.
-        keep: stop after this many.
+    Attributes:
+        iou: a box that overlaps a better one of its class by more than this is dropped, 0..1; None for networks
+            that need no suppression.
+        top_k: the best candidates, over all classes, that enter the suppression.
+        max_detections: the best that are returned.
 
-    Returns:
-        Indices of the boxes that stay, best first.
+    Raises:
+        ValueError: a value out of its range.
     """
-    area = np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
-    left = np.arange(len(boxes))
-    kept: list[int] = []
-    while len(left) and (keep is None or len(kept) < keep):
-        best, left = left[0], left[1:]
-        kept.append(int(best))
-        corner = np.maximum(boxes[left, :2], boxes[best, :2])
-        sides = np.maximum(np.minimum(boxes[left, 2:], boxes[best, 2:]) - corner, 0)
-        inner = sides[:, 0] * sides[:, 1]
-        left = left[inner <= iou * np.maximum(area[left] + area[best] - inner, 1e-9)]
-    return np.asarray(kept, dtype=np.int64)
+
+    iou: float | None = NMS_IOU
+    top_k: int = TOP_K
+    max_detections: int = MAX_DETECTIONS
+
+    def __post_init__(self) -> None:
+        if self.iou is not None and not 0 <= self.iou <= 1:
+            raise ValueError(f"iou is from 0 to 1, or None, got {self.iou!r}")
+        for name in ("top_k", "max_detections"):
+            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
+                raise ValueError(f"{name} is a number of at least 1, got {getattr(self, name)!r}")
+
+    @classmethod
+    def from_json(cls, text: str | None) -> Suppression:
+        """What `to_json` wrote; the defaults where a file says nothing (None or an empty text).
+
+        Raises:
+            DataError: no JSON object, an unknown key, or a value out of its range.
+        """
+        try:
+            told = json.loads(text) if text else {}
+            if not isinstance(told, dict):
+                raise ValueError("no JSON object")
+            unknown = set(told) - {field.name for field in fields(cls)}
+            if unknown:
+                raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+            return cls(**told)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"the suppression is not understood: {error}", where=text,
+                            mend="export the file again") from None
+
+    def to_json(self) -> str:
+        """JSON with sorted keys."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+DEFAULT = Suppression()
 
 
 def detections_of(
@@ -41,9 +76,10 @@ def detections_of(
     size: tuple[int, int],
     scale: float,
     score_threshold: float | np.ndarray = 0.05,
-    max_detections: int = 100,
+    max_detections: int | None = None,
+    suppression: Suppression = DEFAULT,
 ) -> Detections:
-    """Detections of one picture from its raw candidates.
+    """Detections of one picture from its raw candidates, best first; equal scores stay in the candidates' order.
 
     Args:
         boxes: float32 [A, 4] xyxy in input pixels.
@@ -51,15 +87,9 @@ def detections_of(
         size: height and width of the original picture, to which boxes are clipped.
         scale: factor from original to input pixels.
         score_threshold: one for all, or float [K], one a class.
-        max_detections: the best that are returned.
+        max_detections: the best that are returned; the suppression's own number when None.
+        suppression: overlap, top-k and number of detections.
     """
-    cells, classes = np.nonzero(scores > score_threshold)
-    found = scores[cells, classes]
-    order = np.argsort(-found, kind="stable")[:TOP_K]
-    cells, classes, found = cells[order], classes[order], found[order]
-    limit = np.array([size[1], size[0], size[1], size[0]], dtype=np.float32)
-    candidates = np.clip(boxes[cells] / np.float32(scale), 0, limit)
-    # boxes of different classes are moved apart, so that one pass suppresses within each class only
-    apart = classes[:, None].astype(np.float32) * (float(limit.max()) + 1.0)
-    kept = suppress(candidates + apart, keep=max_detections)
-    return Detections(candidates[kept], found[kept], classes[kept].astype(np.int64))
+    found = choose(boxes, scores, size, scale, score_threshold, suppression.iou, suppression.top_k,
+                   max_detections or suppression.max_detections)
+    return Detections(*found)

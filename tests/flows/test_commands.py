@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,8 @@ def test_help_has_examples_and_takes_under_a_second() -> None:
     assert all(f"\n  {verb} " in done.stdout for verb in cli.VERBS)
 
 
-@pytest.mark.parametrize("verb", ["new", "run", "register", "configure", "status", "predict", "doctor", "upgrade"])
+@pytest.mark.parametrize("verb", ["new", "run", "register", "configure", "status", "predict", "doctor", "upgrade",
+                                  "prune", "bundle", "engine", "benchmark", "import-model"])
 def test_each_verb_has_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([verb, "--help"])
@@ -170,6 +172,16 @@ def test_upgrade_writes_this_versions_dag(workspace: Path, capsys: pytest.Captur
     (workspace / "dvc.yaml").write_text("stages: {}\n")
     assert upgrade.main([]) == 0 and "+  train:" in capsys.readouterr().out
     assert (workspace / "dvc.yaml").read_text() == render("dvc.yaml", "catalogue")
+
+
+def test_upgrade_adds_the_parameters_that_a_section_lacks() -> None:
+    template = render("params.yaml", "catalogue")
+    older = re.sub(r"^  int8:.*\n(?:^    .*\n)*", "", template, flags=re.MULTILINE)
+    older = older.replace("pictures: 100", "pictures: 9")
+    made = upgrade.completed(older, template, YAML(typ="safe").load(older))
+    values, wanted = (YAML(typ="safe").load(text) for text in (made, template))
+    assert values["export"].pop("calibration") == {**wanted["export"].pop("calibration"), "pictures": 9}
+    assert values == wanted and "what an 8-bit file may lose" in made
 
 
 def test_upgrade_appends_the_sections_that_are_missing(workspace: Path) -> None:
