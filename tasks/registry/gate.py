@@ -148,8 +148,8 @@ def load_gate(name: str, workspace: Path = Path()) -> Gate:
 def judge(gate: Gate, evidence: Evidence, name: str = "default") -> GateReport:
     """Choose the artefact and apply every rule to it.
 
-    The preferred artefact is judged when it keeps every limit; else the fastest exported one that does; when none
-    does, the preferred one is judged all the same, so that the report says what is wrong with it.
+    The preferred artefact is judged when it keeps every limit and is not slower than the float file of its model; else
+    the fastest exported one that keeps them; else the preferred one, so that the report says what is wrong with it.
 
     Raises:
         DataError: nothing was exported and evaluated.
@@ -166,17 +166,18 @@ def judge(gate: Gate, evidence: Evidence, name: str = "default") -> GateReport:
 
 
 def artefact_rules(gate: Gate, evidence: Evidence, artefact: str) -> list[Rule]:
-    """The rules that concern one artefact: accuracy, parity, latency, size."""
-    accuracy = [rule for key in ("AP", "AP50") for rule in _accuracy(gate, evidence, artefact, key)]
-    return [*accuracy, _parity(gate, evidence, artefact), *_latency(gate, evidence, artefact),
-            *_size(gate, evidence, artefact)]
+    """The rules that concern one artefact: accuracy, parity, runtime, latency, size."""
+    found = [*_accuracy(gate, evidence, artefact, "AP"), *_accuracy(gate, evidence, artefact, "AP50")]
+    found += [_parity(gate, evidence, artefact), _runtime(evidence, artefact)]
+    return [*found, *_latency(gate, evidence, artefact), *_size(gate, evidence, artefact)]
 
 
 def _choose(gate: Gate, evidence: Evidence, verdicts: Mapping[str, list[Rule]]) -> tuple[str, str]:
     admissible = [n for n, rules in verdicts.items() if all(rule.verdict != "fail" for rule in rules)]
-    if gate.prefer in admissible:
+    if gate.prefer in admissible and not _measured(evidence, gate.prefer, "slower_than_float"):
         return gate.prefer, "the preferred artefact, within its limits"
     why = "exceeds a limit" if gate.prefer in verdicts else "was not made"
+    why = "is slower than the float file of its model" if gate.prefer in admissible else why
     if admissible:
         best = min(admissible, key=lambda n: (_measured(evidence, n, "median_ms") or float("inf"), n))
         return best, f"the fastest one within its limits: {gate.prefer} {why}"
@@ -218,12 +219,22 @@ def _parity(gate: Gate, evidence: Evidence, artefact: str) -> Rule:
     torch_ap, file_ap = numbers.get("val_AP_torch"), numbers.get("val_AP")
     if torch_ap is None or file_ap is None:
         return Rule("parity", "fail", f"exports/{target}/export.json does not compare {kind} with its origin")
+    if not numbers.get("admissible", True):
+        return Rule("parity", "fail", f"export found it outside its budget: {'; '.join(numbers.get('reasons', []))}")
     drop, most = torch_ap - file_ap, gate.parity.max_AP_drop
-    differences = [f"{label} {numbers[key]:.4g}{unit}" for key, label, unit in (
-        ("max_score_difference", "largest score difference", ""),
-        ("max_box_difference_px", "largest box difference", " px")) if numbers.get(key) is not None]
+    differences = [f"largest {label} difference {numbers[key]:.4g}{unit}" for key, label, unit in (
+        ("max_score_difference", "score", ""), ("max_box_difference_px", "box", " px")) if numbers.get(key) is not None]
     reason = f"validation AP {torch_ap:.4f} in torch, {file_ap:.4f} in the file: drop {drop:.4f}, at most {most:.4f}"
     return Rule("parity", "pass" if drop <= most + 1e-9 else "fail", "; ".join([reason, *differences]))
+
+
+def _runtime(evidence: Evidence, artefact: str) -> Rule:
+    told, left_out = evidence.evaluation["artefacts"][artefact], evidence.benchmark.get("left_out", {})
+    if told.get("emulated"):
+        return Rule("runtime", "fail", f"its accuracy was emulated: {told.get('emulated_because', 'no reason given')}")
+    if not _measured(evidence, artefact, "median_ms"):
+        return Rule("runtime", "fail", f"was not timed: {left_out.get(artefact, 'no benchmark of it')}")
+    return Rule("runtime", "pass", f"ran on {evidence.benchmark['artefacts'][artefact].get('provider', 'its own')}")
 
 
 def _latency(gate: Gate, evidence: Evidence, artefact: str) -> list[Rule]:

@@ -109,10 +109,22 @@ def version_tags(outputs: Outputs, artefact: str, parent: str) -> dict[str, str]
         "uncommitted": "no repository" if dirty is None else ", ".join(dirty)[:1000] or "no",
         "data_hash": hashes.get("data/split") or "unknown", "test_hash": str(outputs.evaluation["test_hash"]),
         "test_images": str(outputs.evaluation.get("images", "unknown")),
+        "licence": _licence(outputs.workspace), "machine": _machine(outputs.benchmark.get("machine") or {}),
         **{name: digest_file(outputs.workspace / name) for name in FILES if (outputs.workspace / name).is_file()},
         **{f"run.{record['stage'].replace('@', '/')}": str(record["run_id"]) for record in outputs.records},
     }
-    return {f"visionmill.{name}": value for name, value in tags.items()} | number_tags(outputs, artefact)
+    return {f"visionmill.{name}": value for name, value in tags.items() if value} | number_tags(outputs, artefact)
+
+
+def _licence(workspace: Path) -> str:
+    """Of the data, as its dataset states it."""
+    table = workspace / "data/split/dataset.json"
+    return str(read_json(table).get("licence") or "") if table.is_file() else ""
+
+
+def _machine(told: Mapping[str, Any]) -> str:
+    """What the times were taken on, in words."""
+    return f"{told['cpu']}, {told['cores']} cores" if {"cpu", "cores"} <= told.keys() else ""
 
 
 def number_tags(outputs: Outputs, artefact: str) -> dict[str, str]:

@@ -32,7 +32,7 @@ def build_model(outputs: Outputs, artefact: str, folder: Path, model_id: str, ru
         mlflow.pyfunc.save_model(
             str(folder), python_model=str(CODE), artifacts={"model": str(outputs.file(artefact).resolve())},
             signature=signature(), input_example=example(), mlflow_model=described, pip_requirements=requirements())
-    _drop_paths(folder / "MLmodel")
+    drop_paths(folder / "MLmodel")
     for name in ("trained", "pruned"):
         shutil.copytree(outputs.workspace / "models" / name, folder / name)
     add_lineage(outputs, folder)
@@ -88,7 +88,7 @@ def _installed(name: str) -> str:
     return name
 
 
-def _drop_paths(file: Path) -> None:
+def drop_paths(file: Path) -> None:
     """MLflow writes into MLmodel where code and ONNX file came from, with this machine's paths; it reads neither."""
     from ruamel.yaml import YAML
 

@@ -90,6 +90,10 @@ def resolve_model(uri: str | Path, part: Part = "deployed", workspace: Path = Pa
     with store.told_in_words("a version was looked up", workspace):
         mlflow = store.client(workspace)
         version = _find(mlflow, match, str(uri))
+        if part in ("trained", "pruned") and version.tags.get("visionmill.trainable") == "no":
+            raise UserError("that version is an ONNX file from elsewhere: it can be used, quantised and bundled; there "
+                            "are no weights to train", where=str(uri),
+                            mend="train.init: imagenet, or: visionmill import-model WEIGHTS --preset NAME")
         return _part(_piece(mlflow, version, part, workspace), part, str(uri))
 
 
