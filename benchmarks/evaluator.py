@@ -19,7 +19,7 @@ import pyarrow as pa
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tasks.data.table import ANNOTATIONS, IMAGES, Dataset, Meta, to_coco
+from tasks.data.table import ANNOTATIONS, IMAGES, Dataset, Meta, conform, to_coco
 from tasks.metrics.coco import evaluate_coco
 from tasks.metrics.detections import SCHEMA
 from tasks.metrics.voc import evaluate_voc
@@ -62,7 +62,7 @@ def _dataset(images: int, classes: int, image: np.ndarray, label: np.ndarray, bo
             "source": ["import"] * count, "score": [None] * count, "uncertainty": [None] * count,
             "difficulty": [None] * count, "reviewed_by": [None] * count, "row": [""] * count}
     meta = Meta(name="synthetic", classes=[f"class {k}" for k in range(classes)])
-    return Dataset(pa.table(pictures, schema=IMAGES), pa.table(rows, schema=ANNOTATIONS), meta)
+    return Dataset(conform(pa.table(pictures), IMAGES), conform(pa.table(rows), ANNOTATIONS), meta)
 
 
 def _table(image: np.ndarray, label: np.ndarray, boxes: np.ndarray, score: np.ndarray) -> pa.Table:

@@ -5,28 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from tasks.base.errors import DataError
 from tasks.base.files import folder_atomic, write_json
 from tasks.base.params import Params as Section
-from tasks.base.progress import Progress
-from tasks.data.pictures import locate, over_pictures, read_picture
 from tasks.data.table import Dataset, full_disk_is_told, read_dataset
+from tasks.measure.detecting import detect, of_these_classes
+from tasks.measure.numbers import intervals, tell, voc_numbers
+from tasks.measure.opening import Opened, open_all
 from tasks.metrics.coco import evaluate_coco
 from tasks.metrics.detections import detections_table, write_detections
+from tasks.metrics.robustness import Robustness, under_corruption
 from tasks.metrics.targets import chosen_targets
 from tasks.metrics.testset import digest_testset
-from tasks.metrics.voc import Limits, evaluate_voc
+from tasks.metrics.voc import Limits
 from tasks.models.store import load_structure
 from tasks.registry.runs import stage_run
 from tasks.runtime.artefacts import artefacts, size_of
 from tasks.runtime.detections import Detections
-from tasks.runtime.detector import Detector, open_detector
 from tasks.training.session import use_threads
 
-BATCH = 8  # pictures decoded at a time
+REPORTED = ("AP", "AP_low", "AP_high", "AP50", "AP50_low", "AP50_high", "AP75")
 
 
 class Voc(Section):
@@ -37,12 +37,18 @@ class Voc(Section):
 
 
 class Params(Section):
-    """Section `evaluate` of params.yaml."""
+    """Section `evaluate` of params.yaml.
+
+    Attributes:
+        draws: of pictures, for the 95 % intervals of AP and AP50.
+    """
 
     split: Literal["train", "val", "test"] = "test"
     score_threshold: float = Field(default=0.05, ge=0, le=1)
     max_detections: int = Field(default=100, ge=1)
+    draws: int = Field(default=1000, ge=100)
     voc: Voc = Voc()
+    robustness: Robustness = Robustness()
 
 
 def run(
@@ -50,69 +56,51 @@ def run(
 ) -> None:
     """Detect on one split with every artefact; `metrics.json` and the detections go to `out`, the record to `run`.
 
+    An artefact whose runtime is not on this machine is measured through ONNX Runtime on the CPU and marked so.
+
     Raises:
         DataError: no pictures in the split, an unreadable picture, an artefact that is missing or has other classes.
-        ParamsError: VOC settings for a class that is not there.
+        ParamsError: VOC settings for a class, or robustness of an artefact, that is not there.
     """
     use_threads()
     dataset = read_dataset(data).subset(params.split)
     if not dataset.images.num_rows:
         raise DataError(f"no pictures in the split {params.split!r}", where=data, mend="edit evaluate.split or split")
     paths = artefacts(trained, pruned, exports, chosen_targets())
-    _voc(params.voc, dataset, detections_table({}))  # a class that is not there is told before pictures are read
+    # a class or an artefact that is not there is told before pictures are read
+    voc_numbers(dataset, detections_table({}), params.voc.iou, params.voc.limits)
+    params.robustness.chosen(list(paths))
     line, digest = load_structure(trained).line, digest_testset(dataset)
     with stage_run("evaluate", line=line, params=params.model_dump(mode="json"), record=run) as tracked:
         tracked.dataset(dataset.meta.name, digest, context=f"{params.split} split")
-        found = _detect(params, raw, dataset, paths)
-        measured: dict[str, Any] = {}
+        opened, left_out = open_all(paths)
+        detectors = {name: of_these_classes(one.detector, dataset, paths[name]) for name, one in opened.items()}
+        asked: dict[str, Any] = {"score_threshold": params.score_threshold, "max_detections": params.max_detections}
+        found = detect(raw, dataset, detectors, **asked)
+        worse = under_corruption(params.robustness, dataset, raw, detectors, **asked)
+        head = {"test_hash": digest, "split": params.split, "images": dataset.images.num_rows, "left_out": left_out}
         with full_disk_is_told(out), folder_atomic(out) as new:
-            for name, detections in found.items():
-                table = detections_table(detections)
-                write_detections(new / "detections" / f"{name.replace('/', '__')}.parquet", table)
-                measured[name] = {**evaluate_coco(dataset, table), "voc": _voc(params.voc, dataset, table)}
-                measured[name]["bytes"] = size_of(paths[name])
-            head = {"test_hash": digest, "split": params.split, "images": dataset.images.num_rows}
+            measured = _measured(params, dataset, found, new)
+            for name, one in measured.items():
+                one |= _facts(opened[name], paths[name]) | ({"robustness": worse[name]} if name in worse else {})
             write_json(new / "metrics.json", {**head, "artefacts": measured})
-        tracked.metrics({name: {key: one[key] for key in ("AP", "AP50", "AP75")} for name, one in measured.items()})
-    _tell(measured)
+        tracked.metrics({name: {key: one[key] for key in REPORTED} for name, one in measured.items()})
+        tracked.metrics({name: {"robustness": one["mean"]} for name, one in worse.items()})
+    tell(measured, left_out)
 
 
-def _detect(params: Params, raw: Path, dataset: Dataset, paths: dict[str, Path]) -> dict[str, dict[int, Detections]]:
-    """artefact -> image id -> detections; every picture is decoded once."""
-    detectors = {name: _of_these_classes(open_detector(path), dataset, path) for name, path in paths.items()}
-    found: dict[str, dict[int, Detections]] = {name: {} for name in detectors}
-    ids, places = dataset.images["image_id"].to_pylist(), locate(raw, dataset.images)
-    progress = Progress(len(ids), "evaluate: pictures")
-    for start in range(0, len(ids), BATCH):
-        some = ids[start : start + BATCH]
-        pictures = list(over_pictures(read_picture, places[start : start + BATCH]))
-        for name, detector in detectors.items():
-            found[name] |= zip(some, _predict(params, detector, pictures), strict=True)
-        progress.step(count=len(some))
-    return found
+def _measured(params: Params, dataset: Dataset, found: dict[str, dict[int, Detections]], new: Path
+              ) -> dict[str, dict[str, Any]]:
+    """Every number that detections give; they are written to `new`."""
+    tables = {name: detections_table(detections) for name, detections in found.items()}
+    sure = intervals(dataset, tables, params.draws)
+    for name, table in tables.items():
+        write_detections(new / "detections" / f"{name.replace('/', '__')}.parquet", table)
+    return {name: {**evaluate_coco(dataset, table), **sure[name],
+                   "voc": voc_numbers(dataset, table, params.voc.iou, params.voc.limits)}
+            for name, table in tables.items()}
 
 
-def _predict(params: Params, detector: Detector, pictures: list[np.ndarray]) -> list[Detections]:
-    return detector.predict(pictures, score_threshold=params.score_threshold, max_detections=params.max_detections)
-
-
-def _of_these_classes(detector: Detector, dataset: Dataset, path: Path) -> Detector:
-    if list(detector.classes) != list(dataset.meta.classes):
-        what = f"the model knows {', '.join(detector.classes)}; the data {', '.join(dataset.meta.classes)}"
-        raise DataError(what, where=path, mend="train again: visionmill run")
-    return detector
-
-
-def _voc(params: Voc, dataset: Dataset, table: Any) -> dict[str, Any]:
-    return {
-        "sample": evaluate_voc(dataset, table, mode="sample", iou=params.iou, limits=params.limits),
-        "integrate": evaluate_voc(dataset, table, mode="integrate", iou=params.iou, limits=params.limits),
-    }
-
-
-def _tell(measured: dict[str, Any]) -> None:
-    width = max(map(len, measured))
-    print(f"{'artefact':{width}}      AP    AP50    AP75       MB")
-    for name, one in measured.items():
-        numbers = "  ".join("   n/a" if one[key] is None else f"{one[key]:6.3f}" for key in ("AP", "AP50", "AP75"))
-        print(f"{name:{width}}  {numbers}  {one['bytes'] / 1e6:7.2f}")
+def _facts(opened: Opened, path: Path) -> dict[str, Any]:
+    facts = {"bytes": size_of(path), "provider": opened.detector.provider, "emulated": opened.emulated is not None}
+    return facts | ({"emulated_because": opened.emulated} if opened.emulated else {})

@@ -18,12 +18,15 @@ from tasks.base.files import digest_tree
 from tasks.base.params import check
 from tasks.data.pictures import read_picture
 from tasks.data.table import ANNOTATIONS, IMAGES, Dataset, Meta, boxes_of, write_dataset
+from tasks.measure import detecting, opening
 from tasks.metrics.detections import read_detections
+from tasks.metrics.robustness import Robustness
 from tasks.models.preset import DetectorPreset
 from tasks.models.store import Structure, save_model
 from tasks.runtime.detections import Detections
 
 CLASSES = ["RBC", "WBC", "Platelets"]
+NOISE = Robustness(pictures=2, kinds=["noise"])
 NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
 
@@ -68,7 +71,7 @@ class Oracle:
         dataset = evaluate.read_dataset(workspace["data"])
         found = boxes_of(dataset)
         files = dict(zip(*dataset.images.select(["image_id", "file"]).to_pydict().values(), strict=True))
-        self.classes, self.asked = CLASSES, []
+        self.classes, self.asked, self.provider, self.height, self.width = CLASSES, [], "oracle", 480, 640
         self.answers = {
             read_picture(workspace["raw"] / files[i]).tobytes():
                 Detections(boxes, np.linspace(0.9, 0.8, len(boxes), dtype=np.float32), labels)
@@ -80,52 +83,105 @@ class Oracle:
 
 
 def test_real_models_by_the_real_runtime(workspace, capsys) -> None:
-    evaluate.run(evaluate.Params(score_threshold=0.0, max_detections=20), **workspace)
+    evaluate.run(evaluate.Params(score_threshold=0.0, max_detections=20, robustness=NOISE), **workspace)
     metrics = json.loads((workspace["out"] / "metrics.json").read_text())
     assert list(metrics["artefacts"]) == ["pruned/torch", "trained/torch"]  # JSON is written with sorted keys
     assert (metrics["split"], metrics["images"], len(metrics["test_hash"])) == ("test", 4, 64)
     one = metrics["artefacts"]["trained/torch"]
     assert 0 <= one["AP"] <= 1 and one["bytes"] > 1e6
+    assert one["AP_low"] <= one["AP"] <= one["AP_high"] and one["AP50_low"] <= one["AP50"] <= one["AP50_high"]
+    assert "AP_change" not in one and set(metrics["artefacts"]["pruned/torch"]["AP_change"]) == {"value", "low", "high"}
+    assert (one["provider"], one["emulated"]) == ("torch cpu", False)
     assert set(one["per_class"]) == set(one["voc"]["sample"]["per_class"]) == set(CLASSES)
     table = read_detections(workspace["out"] / "detections" / "trained__torch.parquet")
     assert table.num_rows == 4 * 20
+    assert set(one["robustness"]) == {"noise", "clean", "mean"} and len(one["robustness"]["noise"]) == 3
+    assert one["robustness"]["mean"] == pytest.approx(np.mean(one["robustness"]["noise"]))
     record = json.loads(workspace["run"].read_text())
     assert (record["stage"], record["line"], record["status"]) == ("evaluate", "0123abcd", "FINISHED")
     assert record["metrics"]["trained/torch/AP"][0]["value"] == one["AP"]
     assert capsys.readouterr().out.splitlines()[1].startswith("trained/torch")
     before = digest_tree(workspace["out"])
-    evaluate.run(evaluate.Params(score_threshold=0.0, max_detections=20), **workspace)
+    evaluate.run(evaluate.Params(score_threshold=0.0, max_detections=20, robustness=NOISE), **workspace)
     assert digest_tree(workspace["out"]) == before
 
 
-def test_every_artefact_is_asked_alike_and_measured_alike(workspace, monkeypatch) -> None:
+def _two_files(workspace: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> dict[str, Oracle]:
+    """Exported files of a target `cpu` that miss the last picture's boxes; the oracles that were opened, by path."""
     (workspace["exports"] / "cpu").mkdir(parents=True)
     for name in ("trained", "pruned"):
         (workspace["exports"] / "cpu" / f"{name}.onnx").write_bytes(b"12345")
     Path("params.yaml").write_text("export:\n  targets: [cpu]\n")
     opened: dict[str, Oracle] = {}
 
-    def open_detector(path: Path) -> Oracle:
-        return opened.setdefault(str(path), Oracle(workspace, blind=path.suffix == ".onnx"))
+    def open_detector(path: Path, **how: Any) -> Oracle:
+        opened[str(path)] = Oracle(workspace, blind=path.suffix == ".onnx")
+        opened[str(path)].provider = f"oracle {how}"
+        return opened[str(path)]
 
-    monkeypatch.setattr(evaluate, "open_detector", open_detector)
-    monkeypatch.setattr(evaluate, "BATCH", 3)
-    evaluate.run(evaluate.Params(), **workspace)
+    monkeypatch.setattr(opening, "open_detector", open_detector)
+    monkeypatch.setattr(opening, "runtime_of", lambda path: ("onnxruntime", "cpu"))
+    return opened
+
+
+def test_every_artefact_is_asked_alike_and_measured_alike(workspace, monkeypatch) -> None:
+    opened = _two_files(workspace, monkeypatch)
+    monkeypatch.setattr(detecting, "BATCH", 3)
+    evaluate.run(evaluate.Params(robustness={"pictures": 0}), **workspace)
     found = json.loads((workspace["out"] / "metrics.json").read_text())["artefacts"]
     assert set(found) == {"trained/torch", "pruned/torch", "trained/cpu", "pruned/cpu"}
     assert found["trained/torch"]["AP"] == found["trained/torch"]["voc"]["integrate"]["mAP"] == 1
     assert found["trained/cpu"]["AP"] == found["pruned/cpu"]["AP"] < 1
     assert found["trained/cpu"]["bytes"] == 5
+    assert not any("robustness" in one or one["emulated"] for one in found.values())
     asked = {str(oracle.asked) for oracle in opened.values()}
     assert asked == {str([(n, {"score_threshold": 0.05, "max_detections": 100}) for n in (3, 1)])}
+
+
+def test_a_target_whose_runtime_is_not_here_is_emulated_and_marked(workspace, monkeypatch, capsys) -> None:
+    opened = _two_files(workspace, monkeypatch)
+    runtimes = {".onnx": ("tensorrt", "cuda")}
+    monkeypatch.setattr(opening, "runtime_of", lambda path: runtimes.get(path.suffix, ("torch", "cpu")))
+    monkeypatch.setattr(opening, "missing", lambda runtime, device: "TensorRT needs an NVIDIA GPU"
+                        if runtime == "tensorrt" else None)
+    evaluate.run(evaluate.Params(robustness={"pictures": 0}), **workspace)
+    found = json.loads((workspace["out"] / "metrics.json").read_text())
+    assert [name for name, one in found["artefacts"].items() if one["emulated"]] == ["pruned/cpu", "trained/cpu"]
+    one = found["artefacts"]["trained/cpu"]
+    assert one["emulated_because"] == "TensorRT needs an NVIDIA GPU"
+    assert one["provider"] == "oracle {'runtime': 'onnxruntime', 'device': 'cpu'}"
+    assert one["AP_change"]["value"] < 0 and found["left_out"] == {}
+    assert "trained/cpu: emulated by oracle" in capsys.readouterr().out
+    assert len(opened) == 4
+
+
+def test_what_cannot_be_emulated_either_is_left_out_and_said(workspace, monkeypatch, capsys) -> None:
+    _two_files(workspace, monkeypatch)
+    working = opening.open_detector
+
+    def refuse(path: Path, **how: Any) -> Oracle:
+        if how:
+            raise UserError("ONNX Runtime has no float16 convolution on a CPU")
+        return working(path)
+
+    monkeypatch.setattr(opening, "open_detector", refuse)
+    monkeypatch.setattr(opening, "missing", lambda runtime, device: "no GPU" if device == "cuda" else None)
+    monkeypatch.setattr(opening, "runtime_of",
+                        lambda path: ("onnxruntime", "cuda" if path.name == "pruned.onnx" else "cpu"))
+    evaluate.run(evaluate.Params(robustness={"pictures": 0}), **workspace)
+    found = json.loads((workspace["out"] / "metrics.json").read_text())
+    assert set(found["artefacts"]) == {"trained/torch", "pruned/torch", "trained/cpu"}
+    assert "no GPU; and ONNX Runtime does not stand in" in found["left_out"]["pruned/cpu"]
+    assert "pruned/cpu: not measured, no GPU" in capsys.readouterr().out
 
 
 def test_class_without_ground_truth_is_null_in_the_file_and_na_in_the_table(workspace, monkeypatch, capsys) -> None:
     dataset = evaluate.read_dataset(workspace["data"])
     write_dataset(workspace["data"], replace(dataset, annotations=dataset.annotations.slice(0, 0)))
-    monkeypatch.setattr(evaluate, "open_detector", lambda path: Oracle(workspace))
+    monkeypatch.setattr(opening, "open_detector", lambda path: Oracle(workspace))
     evaluate.run(evaluate.Params(), **workspace)
     found = json.loads((workspace["out"] / "metrics.json").read_text())["artefacts"]["trained/torch"]
+    assert found["AP_low"] is found["AP50_high"] is found["robustness"]["mean"] is None
     assert found["AP"] is found["per_class"]["WBC"]["AP"] is found["voc"]["sample"]["mAP"] is None
     assert "n/a" in capsys.readouterr().out
 
@@ -144,6 +200,13 @@ def _truncated(workspace: dict[str, Path]) -> dict[str, Any]:
     return {}
 
 
+def _broken_export(workspace: dict[str, Path]) -> dict[str, Any]:
+    (workspace["exports"] / "cpu").mkdir(parents=True)
+    for name in ("trained", "pruned"):
+        (workspace["exports"] / "cpu" / f"{name}.onnx").write_bytes(b"12345")
+    return _missing_export(workspace)
+
+
 def _missing_export(workspace: dict[str, Path]) -> dict[str, Any]:
     Path("params.yaml").write_text("export:\n  targets: [cpu]\n")
     return {}
@@ -160,6 +223,8 @@ def _no_model(workspace: dict[str, Path]) -> dict[str, Any]:
     (_other_classes, DataError, "the data RBC, WBC, Platelets, Ring"),
     (_truncated, DataError, "truncated"),
     (_missing_export, DataError, "trained.onnx"),
+    (_broken_export, DataError, "trained.onnx"),
+    (lambda workspace: {"robustness": {"artefacts": ["trained/tensor"]}}, ParamsError, "did you mean 'trained/torch'"),
     (_no_model, DataError, "no model here"),
 ])
 def test_bad_inputs_leave_the_old_results(workspace, spoil, kind, message) -> None:
@@ -178,7 +243,7 @@ def test_full_disk(workspace, monkeypatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(evaluate, "open_detector", lambda path: Oracle(workspace))
+    monkeypatch.setattr(opening, "open_detector", lambda path: Oracle(workspace))
     monkeypatch.setattr(evaluate, "write_detections", full)
     with pytest.raises(DataError, match="no space left"):
         evaluate.run(evaluate.Params(), **workspace)
@@ -190,6 +255,9 @@ def test_full_disk(workspace, monkeypatch) -> None:
     ({"score_threshold": 2}, "less than or equal to 1"),
     ({"voc": {"limit": {}}}, "did you mean 'limits'"),
     ({"split": "tests"}, "'train', 'val' or 'test'"),
+    ({"robustness": {"kinds": ["fog"]}}, "'noise', 'blur', 'jpeg', 'brightness' or 'contrast'"),
+    ({"robustness": {"picture": 3}}, "did you mean 'pictures'"),
+    ({"draws": 10}, "greater than or equal to 100"),
 ])
 def test_wrong_parameters_are_refused(values, message) -> None:
     with pytest.raises(ParamsError, match=message):

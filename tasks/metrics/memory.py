@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from tasks.runtime.detector import open_detector
-detector = open_detector(Path(sys.argv[1]), int(sys.argv[2]) or None)
+detector = open_detector(Path(sys.argv[1]), int(sys.argv[2]) or None, sys.argv[3] or None)
 picture = np.zeros((detector.height, detector.width, 3), dtype=np.uint8)
 for _ in range(3):
     detector.predict([picture])
@@ -22,14 +22,19 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 """
 
 
-def peak_mb(artefact: Path, threads: int | None = None) -> float | None:
+def peak_mb(artefact: Path, threads: int | None = None, runtime: str | None = None) -> float | None:
     """Largest resident memory in MB of a fresh process that opens an artefact and runs three pictures; None off Linux.
 
     The interpreter and the runtime's own libraries are part of it, as they are on a device.
+
+    Args:
+        artefact: a model folder or an exported file.
+        threads: cores to use; all when None.
+        runtime: what it is made for when None.
     """
     if not Path("/proc/self/status").is_file():
         return None
-    command = [sys.executable, "-P", "-c", _PROBE, str(artefact.resolve()), str(threads or 0)]
+    command = [sys.executable, "-P", "-c", _PROBE, str(artefact.resolve()), str(threads or 0), runtime or ""]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise VisionmillError(f"the artefact does not run: {done.stderr.strip().splitlines()[-1:]}", where=artefact)

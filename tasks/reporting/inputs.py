@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ HEADER_LIMIT = 1 << 26  # a safetensors header that is larger than 64 MiB is not
 
 @dataclass(frozen=True)
 class Model:
-    """A model folder: its card, history, pruning summary and the shape of each tensor."""
+    """A model folder: its card, history, pruning summary, the shape of each tensor, and the points of its pruning."""
 
     name: str
     card: dict[str, Any]
     history: list[dict[str, Any]]
     prune: dict[str, Any]
     shapes: dict[str, tuple[int, ...]]
+    points: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def parameters(self) -> int:
@@ -142,15 +143,19 @@ def read_material(
 
 
 def read_model(folder: Path) -> Model:
-    history = _json(folder / "history.json")
-    entries = [e for e in history if isinstance(e, dict)] if isinstance(history, list) else []
     return Model(
         folder.name,
         _object(folder / "model.json"),
-        entries,
+        _objects(folder / "history.json"),
         _object(folder / "prune.json"),
         tensor_shapes(folder / "model.safetensors"),
+        _objects(folder / "frontier.json"),
     )
+
+
+def _objects(path: Path) -> list[dict[str, Any]]:
+    content = _json(path)
+    return [entry for entry in content if isinstance(entry, dict)] if isinstance(content, list) else []
 
 
 def read_findings(path: Path) -> list[dict[str, Any]] | None:

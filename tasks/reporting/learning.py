@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.reporting import words
 from tasks.reporting.charts import Bars, Line, bar, line
+from tasks.reporting.frontier import frontier_chart
 from tasks.reporting.inputs import REFERENCE, Material, Model
 from tasks.reporting.markup import Markup
 from tasks.reporting.results import difference, ratio
@@ -85,7 +86,15 @@ def pruning(material: Material) -> Section:
     made = _tiles(material)
     if not made and not layers:
         return Section("pruning", "Pruning", lead, [none("There is no pruned model.")])
-    return Section("pruning", "Pruning", lead, [tiles(made), *_layers(layers)])
+    return Section("pruning", "Pruning", lead, [tiles(made), *_frontier(material), *_layers(layers)])
+
+
+def _frontier(material: Material) -> list[Markup]:
+    """All points on the way, where there is more than the whole network and the one that was taken."""
+    points = [p for p in material.pruned.points if {"macs", "val_AP", "parameters", "kept_parameters"} <= p.keys()]
+    if len(points) < 3:
+        return []
+    return [frontier_chart(points, next((at for at, p in enumerate(points) if p.get("taken")), len(points) - 1))]
 
 
 def _tiles(material: Material) -> list[Markup]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.reporting import accuracy, comparison, data, learning, results, words
+from tasks.reporting import accuracy, comparison, data, learning, results, robust, words
 from tasks.reporting.inputs import Material
 from tasks.reporting.markup import Markup, element, join, shorten, trusted
 from tasks.reporting.pictures import BUDGET, Album
@@ -39,6 +39,7 @@ def build_page(
             results.summary(material),
             results.artefacts(material),
             comparison.comparison(material, album, comparisons, score_threshold),
+            robust.robustness(material),
             accuracy.classes(material),
             accuracy.precision_recall(material),
             accuracy.confusions(material, score_threshold),

@@ -115,7 +115,8 @@ def artefacts(material: Material) -> Section:
     )
     if not material.artefacts:
         return Section("artefacts", "Artefacts", lead, [none("No artefact was evaluated or timed.")])
-    heads = ["Artefact", "AP", "AP50", "Change", "AP75", "Size", "Latency", "p95", "Throughput", "Speed-up"]
+    heads = ["Artefact", "AP", "AP50", "95 % of\nAP50", "Change", "AP75", "On worse\npictures", "Size", "Latency"]
+    heads += ["p95", "Throughput", "Speed-up"]
     best = _best(material)
     rows = [_row(material, name, best) for name in material.artefacts]
     groups = [
@@ -123,7 +124,7 @@ def artefacts(material: Material) -> Section:
         for i, name in enumerate(material.artefacts)
         if i and name.partition("/")[2] != material.artefacts[i - 1].partition("/")[2]
     ]
-    body = [table(heads, rows, label="Artefacts", sortable=True, groups=groups), _machine(material)]
+    body = [table(heads, rows, label="Artefacts", sortable=True, groups=groups), _machine(material), *_notes(material)]
     return Section("artefacts", "Artefacts", lead, [*body, charts(_tradeoff(material), _latencies(material), two=True)])
 
 
@@ -139,6 +140,7 @@ def _best(material: Material) -> dict[str, float]:
 def _row(material: Material, name: str, best: dict[str, float]) -> list[Cell]:
     quality, speed, size = material.quality(name), material.speed(name), material.bytes_of(name)
     change = difference(quality.get("AP50"), material.quality(REFERENCE).get("AP50"))
+    worse = (quality.get("robustness") or {}).get("mean")
     gain = ratio(material.speed(REFERENCE).get("median_ms"), speed.get("median_ms"))
     colour = frame.colour_class(_colour(name))
 
@@ -155,14 +157,45 @@ def _row(material: Material, name: str, best: dict[str, float]) -> list[Cell]:
         Cell(name, name),
         score("AP"),
         score("AP50", gauge=True),
-        figure_cell(change, words.points(change)),
+        _range(quality.get("AP50_low"), quality.get("AP50_high")),
+        figure_cell(change, words.points(change) + _sure(quality.get("AP50_change"))),
         score("AP75"),
+        figure_cell(worse, words.accuracy(worse)),
         figure_cell(size, words.size(size), class_=bold("bytes", size)),
         figure_cell(latency, words.milliseconds(latency), class_=bold("median_ms", latency)),
         figure_cell(speed.get("p95_ms"), words.milliseconds(speed.get("p95_ms"))),
         figure_cell(speed.get("throughput_per_s"), _per_second(speed.get("throughput_per_s"))),
         figure_cell(gain, words.times(gain)),
     ]
+
+
+def _range(low: object, high: object) -> Cell:
+    if not (words.known(low) and words.known(high)):
+        return figure_cell(None, words.NONE)
+    return figure_cell(low, f"{words.accuracy(low)} \u2013 {words.accuracy(high)}")
+
+
+def _sure(change: object) -> str:
+    """A star where 0 lies outside the interval of a difference."""
+    low, high = (change.get("low"), change.get("high")) if isinstance(change, dict) else (None, None)
+    return " *" if words.known(low) and words.known(high) and not low <= 0 <= high else ""
+
+
+def _notes(material: Material) -> list[Markup]:
+    """What the table cannot say: stars, artefacts that another runtime stood in for, and what was left out."""
+    qualities = {name: material.quality(name) for name in material.artefacts}
+    said = []
+    if any(_sure(one.get("AP50_change")) for one in qualities.values()):
+        said.append("* The change is not 0 at 95 %, by a paired bootstrap over the pictures.")
+    said += [f"{name} was emulated by {one.get('provider', 'another runtime')}: {one.get('emulated_because', '')}."
+             for name, one in qualities.items() if one.get("emulated")]
+    said += [f"{name} is slower than {one.get('faster_float', 'the float file')}: 8 bits gain nothing here."
+             for name in material.artefacts if (one := material.speed(name)).get("slower_than_float")]
+    for stage, found in (("measured", material.metrics), ("timed", material.benchmark)):
+        left_out = found.get("left_out")
+        said += [f"{name} was not {stage}: {why}." for name, why in (left_out if isinstance(left_out, dict) else
+                                                                     {}).items()]
+    return [element("p", one, class_="dim") for one in said]
 
 
 def _per_second(value: object) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tasks import report
-from tasks.base.files import write_json
+from tasks.base.files import read_json, write_json
 from tasks.data.table import write_dataset
 from tasks.metrics.detections import SCHEMA, read_detections, write_detections
 
@@ -19,6 +19,7 @@ SECTIONS = {
     "summary": "Summary",
     "artefacts": "Artefacts",
     "comparison": "Before and after compression",
+    "robustness": "Robustness",
     "classes": "Classes",
     "precision-recall": "Precision and recall",
     "confusion": "Confusion between classes",
@@ -88,6 +89,45 @@ def test_table_has_all_artefacts_in_order(cells: str) -> None:
     assert "13.4 MB" in section(cells, "artefacts")
 
 
+def test_intervals_and_robustness_stand_beside_the_accuracy(cells: str) -> None:
+    rows = section(cells, "artefacts")
+    assert rows.count(" \u2013 ") == 6 and rows.count('data-value="0.475"') == 6
+    text = section(cells, "robustness")
+    assert text.count('data-value="0.475"') == 6
+    assert "59 %" in text  # 0.475 of 0.8
+    assert "Noise\n0.08" in text and "Contrast" not in text
+    assert ">0.650<" in text  # JPEG: the mean of what was measured
+
+
+def test_stars_emulated_slow_and_left_out_ones_are_said(tmp_path: Path) -> None:
+    workspace = make(tmp_path, ["a", "b"])
+    metrics = read_json(workspace.paths["evaluation"] / "metrics.json")
+    metrics["artefacts"]["pruned/torch"]["AP50_change"] = {"value": -0.1, "low": -0.2, "high": -0.05}
+    metrics["artefacts"]["pruned/cpu-int8"] |= {"emulated": True, "emulated_because": "there is no GPU"}
+    write_json(workspace.paths["evaluation"] / "metrics.json", metrics)
+    timed = read_json(workspace.paths["benchmark"] / "benchmark.json")
+    timed["artefacts"]["trained/cpu-int8"] |= {"slower_than_float": True, "faster_float": "trained/cpu-fp32"}
+    timed["left_out"] = {"trained/rtx": "TensorRT-RTX needs an NVIDIA GPU"}
+    write_json(workspace.paths["benchmark"] / "benchmark.json", timed)
+    text = section(build(workspace), "artefacts")
+    assert text.count(" *<") == 1 and "not 0 at 95 %" in text
+    assert "pruned/cpu-int8 was emulated by another runtime: there is no GPU." in text
+    assert "trained/cpu-int8 is slower than trained/cpu-fp32" in text
+    assert "trained/rtx was not timed: TensorRT-RTX needs an NVIDIA GPU." in text
+
+
+def test_an_earlier_evaluation_has_no_robustness(tmp_path: Path) -> None:
+    workspace = make(tmp_path, ["a"])
+    metrics = read_json(workspace.paths["evaluation"] / "metrics.json")
+    for one in metrics["artefacts"].values():
+        for key in ("robustness", "AP50_low", "AP50_high", "AP50_change"):
+            one.pop(key, None)
+    write_json(workspace.paths["evaluation"] / "metrics.json", metrics)
+    page = build(workspace)
+    assert "Robustness was not measured" in section(page, "robustness")
+    assert "\u2013" not in section(page, "artefacts").split("</table>")[0]
+
+
 def test_findings_are_counted_by_kind(cells: str) -> None:
     text = section(cells, "findings")
     assert "overhang (2)" in text
@@ -99,6 +139,7 @@ def test_pruning_shows_kept_share_and_layers(cells: str) -> None:
     text = section(cells, "pruning")
     assert "28 % kept" in text
     assert "backbone.block1.conv\nbefore: 96" in text
+    assert "Pruning, step by step" in text and "0.500 of the parameters, AP 0.5520" in text
 
 
 def test_names_from_the_data_are_text(tmp_path: Path) -> None:

@@ -101,6 +101,14 @@ def add_results(workspace: Workspace, rng: np.random.Generator) -> None:
         write_detections(workspace.paths["evaluation"] / f"detections/{name.replace('/', '__')}.parquet", table)
         measured[name] = {
             **evaluate_coco(test, table),
+            **sure(measured.get("trained/torch"), evaluate_coco(test, table)),
+            "robustness": {
+                "noise": [0.5, 0.4, 0.1],
+                "blur": [0.6, 0.5, 0.4],
+                "jpeg": [0.7, 0.6, None],
+                "clean": 0.8,
+                "mean": 0.475,
+            },
             "bytes": COSTS[name][1],
             "voc": {"sample": {"mAP": 0.81, "per_class": {}}, "integrate": {"mAP": 0.82, "per_class": {}}},
         }
@@ -123,6 +131,19 @@ def add_results(workspace: Workspace, rng: np.random.Generator) -> None:
         workspace.paths["benchmark"] / "benchmark.json",
         {"machine": {"cpu": "EPYC 9R14", "threads": 2}, "artefacts": timed},
     )
+
+
+def sure(reference: dict[str, Any] | None, one: dict[str, Any]) -> dict[str, Any]:
+    """Intervals in the form of the stage `evaluate`."""
+    found: dict[str, Any] = {}
+    for key in ("AP", "AP50"):
+        known = one[key] is not None
+        found |= {f"{key}_low": one[key] - 0.1 if known else None, f"{key}_high": one[key] + 0.1 if known else None}
+        if reference is not None:
+            fell = one[key] - reference[key] if known else None
+            found[f"{key}_change"] = {"value": fell, "low": fell - 0.2 if known else None,
+                                      "high": fell + 0.2 if known else None}
+    return found
 
 
 def detect(dataset: Dataset, noise: float, rng: np.random.Generator) -> dict[int, Detections]:
@@ -216,6 +237,11 @@ def _models(workspace: Workspace, rng: np.random.Generator) -> None:
             "parameters_after": 925_000,
         },
     )
+    way = [(1.0, 1.61e9, 0.55), (0.5, 9.0e8, 0.552), (0.276, 5.2e8, 0.549)]
+    write_json(workspace.paths["pruned"] / "frontier.json", [
+        {"taken": share < 0.3, "kept_parameters": share, "parameters": int(3_350_000 * share), "macs": macs,
+         "val_AP": ap}
+        for share, macs, ap in way])
 
 
 def _epoch(number: int, start: float, rng: np.random.Generator) -> dict[str, float]:
