@@ -85,7 +85,7 @@ def test_nothing_is_stale_afterwards(finished: tuple[Path, str], environment: di
 def test_an_edit_makes_stale_what_depends_on_it_alone(finished: tuple[Path, str], environment: dict[str, str]) -> None:
     folder = finished[0]
     before = (folder / "params.yaml").read_text()
-    call(["visionmill", "configure", "prune.keep=0.5"], folder, environment)
+    call(["visionmill", "configure", "prune.budget.kept_parameters=0.5"], folder, environment)
     assert stale(folder, environment) == {"prune"}
     (folder / "params.yaml").write_text(before)
     assert stale(folder, environment) == set()

@@ -15,34 +15,48 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from tasks.base.errors import DataError
+from tasks.base.files import write_atomic
 from tasks.models.fcos import FCOS, SCALE, ZERO_POINT
 from tasks.models.store import Structure
 
 OPSET = 20
+LARGEST = 2**31 - 1  # bytes of one protobuf message
+WEIGHTED = ("Conv", "Gemm", "MatMul")
 # what stands between the picture's bytes and the first convolution, also after quantisation
 CHAIN = ("Cast", "Sub", "Div", "QuantizeLinear", "DequantizeLinear")
 
 
 def write_onnx(model: FCOS, structure: Structure, path: Path, fold: bool = True) -> None:
-    """Export a network at its fixed shape and a batch of one.
+    """Export a network at its fixed shape and a batch of one; `fold` makes the normalisation one node."""
+    proto = exported(model, structure)
+    if fold:
+        fold_normalisation(proto)
+    save(proto, path)
 
-    `fold` makes the normalisation one node; quantisation wants it unfolded.
 
-    The file holds no path, date or trace of where it was made: equal weights give equal bytes.
+def exported(model: FCOS, structure: Structure, dynamic: bool = False) -> onnx.ModelProto:
+    """The network as an ONNX graph whose normalisation is unfolded, with its metadata.
+
+    It holds no path, date or trace of where it was made: equal weights give equal bytes.
+
+    Args:
+        dynamic: any number of pictures at once instead of one.
     """
-    fused = fuse(model)
-    example = torch.zeros(1, 3, structure.height, structure.width, dtype=torch.uint8)
+    # an example of one picture would make one a constant of the graph
+    example = torch.zeros(2 if dynamic else 1, 3, structure.height, structure.width, dtype=torch.uint8)
+    shapes = {"images": {0: torch.export.Dim("batch", min=1, max=1024)}} if dynamic else None
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(fused, (example,), dynamo=True, opset_version=OPSET, verbose=False,
-                                    input_names=["images"], output_names=["boxes", "scores"], optimize=True)
+        program = torch.onnx.export(fuse(model), (example,), dynamo=True, opset_version=OPSET, verbose=False,
+                                    input_names=["images"], output_names=["boxes", "scores"], optimize=True,
+                                    dynamic_shapes=shapes)
     proto = cast(torch.onnx.ONNXProgram, program).model_proto
     strip(proto)
-    if fold:
-        fold_normalisation(proto)
-    put_metadata(proto, structure)
-    save(proto, path)
+    name_layers(proto)
+    put_metadata(proto, structure, "N" if dynamic else "1")
+    return proto
 
 
 def fuse(model: FCOS) -> FCOS:
@@ -53,6 +67,7 @@ def fuse(model: FCOS) -> FCOS:
         for layer in part.conv:
             if isinstance(layer, nn.BatchNorm2d):
                 layers[-1] = fuse_conv_bn_eval(cast(nn.Conv2d, layers[-1]), layer)
+                layers.append(nn.Identity())  # so that the layers behind it keep their names
             else:
                 layers.append(layer)
         part.conv = nn.Sequential(*layers)
@@ -112,19 +127,97 @@ def strip(proto: onnx.ModelProto) -> None:
         del value.metadata_props[:]
 
 
-def put_metadata(proto: onnx.ModelProto, structure: Structure) -> None:
+def name_layers(proto: onnx.ModelProto) -> None:
+    """Call each layer as its module in torch; one that works on several pyramid levels has `@0`, `@1` … behind it.
+
+    So a user can name the layers that stay in float, and a report says which they are.
+    """
+    found: dict[str, list[onnx.NodeProto]] = {}
+    constants = {x.name for x in proto.graph.initializer}
+    for node in proto.graph.node:
+        if node.op_type in WEIGHTED and node.input[1] in constants:
+            found.setdefault(node.input[1].removesuffix(".weight"), []).append(node)
+    for name, nodes in found.items():
+        for place, node in enumerate(nodes):
+            node.name = name if len(nodes) == 1 else f"{name}@{place}"
+
+
+def layers_of(proto: onnx.ModelProto) -> dict[str, list[str]]:
+    """Layers with weights, in the graph's order: name → names of the nodes that share its weights."""
+    found: dict[str, list[str]] = {}
+    constants = {x.name for x in proto.graph.initializer}
+    for node in proto.graph.node:
+        if node.op_type in WEIGHTED and node.input[1] in constants:
+            found.setdefault(node.input[1].removesuffix(".weight"), []).append(node.name)
+    return found
+
+
+def decoding(proto: onnx.ModelProto) -> list[str]:
+    """Names of the nodes behind the last convolutions: they turn logits and distances into scores and boxes."""
+    makers = {name: node for node in proto.graph.node for name in node.output}
+    waiting, seen = [output.name for output in proto.graph.output], set()
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None or node.op_type == "Conv" or node.name in seen:
+            continue
+        seen.add(node.name)
+        waiting.extend(node.input)
+    return sorted(seen)
+
+
+def put_metadata(proto: onnx.ModelProto, structure: Structure, batch: str = "1") -> None:
     """Write what a user of the file needs; the keys are part of the contract."""
-    onnx.helper.set_model_props(proto, {
+    add_metadata(proto, {
         "classes": json.dumps(structure.classes, ensure_ascii=False),
         "thresholds": json.dumps(structure.thresholds or {}, sort_keys=True, ensure_ascii=False),
         "height": str(structure.height), "width": str(structure.width), "line": structure.line,
-        "input": "uint8 RGB [1, 3, height, width], aspect kept, top left, padded with 114",
-        "output": "boxes [1, A, 4] xyxy in input pixels; scores [1, A, K] in 0..1; before suppression",
+        "input": f"uint8 RGB [{batch}, 3, height, width], aspect kept, top left, padded with 114",
+        "output": f"boxes [{batch}, A, 4] xyxy in input pixels; scores [{batch}, A, K] in 0..1; before suppression",
         "problem": "detect",
     })
 
 
+def metadata_of(proto: onnx.ModelProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in proto.metadata_props}
+
+
+def add_metadata(proto: onnx.ModelProto, values: dict[str, str]) -> None:
+    """Set these keys beside those that are there; the order is always the same."""
+    onnx.helper.set_model_props(proto, dict(sorted({**metadata_of(proto), **values}.items())))
+
+
+def load_onnx(path: Path) -> onnx.ModelProto:
+    """Read a float detector that this project exported.
+
+    Raises:
+        DataError: there is no such file, it is truncated, larger than one protobuf message can be, of an unknown opset,
+            without our metadata or of another contract.
+    """
+    mend = "export it again: dvc repro"
+    try:
+        if path.stat().st_size > LARGEST:
+            raise DataError("an ONNX file of more than 2 GB", where=path, mend="one with external data is not read")
+        proto = onnx.load(path)
+    except OSError as error:
+        raise DataError(f"no ONNX file: {error.strerror}", where=path, mend=mend) from None
+    except DataError:
+        raise
+    except Exception as error:  # protobuf's own, which has no public name
+        raise DataError(f"not an ONNX file, or truncated: {str(error)[:200]}", where=path, mend=mend) from None
+    if not proto.graph.node:
+        raise DataError("an ONNX file without a graph", where=path, mend=mend)
+    opset = max((x.version for x in proto.opset_import if x.domain in ("", "ai.onnx")), default=0)
+    if not 13 <= opset <= onnx.defs.onnx_opset_version():
+        raise DataError(f"the ONNX file has opset {opset}; 13 to {onnx.defs.onnx_opset_version()} are understood",
+                        where=path, mend=mend)
+    if "classes" not in metadata_of(proto):
+        raise DataError("an ONNX file without our metadata", where=path, mend="export it with visionmill")
+    if [x.name for x in proto.graph.input] != ["images"]:
+        raise DataError(f"its inputs are {[x.name for x in proto.graph.input]}, not ['images']", where=path, mend=mend)
+    return proto
+
+
 def save(proto: onnx.ModelProto, path: Path) -> None:
-    """Check and write a model; the same model gives the same bytes."""
+    """Check and write a model, beside and renamed; the same model gives the same bytes."""
     onnx.checker.check_model(proto)
-    path.write_bytes(proto.SerializeToString(deterministic=True))
+    write_atomic(path, proto.SerializeToString(deterministic=True))

@@ -41,7 +41,7 @@ def prune_folder(model: str, settings: Settings, out: Path) -> dict[str, Any]:
         output_transform=lambda answer: answer[0].sum() + answer[1].sum())
     after = cast(FCOS, pruned)
     shape = structure.height, structure.width
-    said = {"parameters_before": parameters(before), "parameters_after": parameters(after),
+    said: dict[str, Any] = {"parameters_before": parameters(before), "parameters_after": parameters(after),
             "kept_parameters": parameters(after) / parameters(before),
             "macs_before": macs(before, *shape), "macs_after": macs(after, *shape), "settings": settings.model_dump()}
     with folder_atomic(out) as folder:
