@@ -21,7 +21,6 @@ from tasks.data.table import Dataset, read_dataset
 from tasks.models.fcos import FCOS
 from tasks.models.store import Structure, load_model
 from tasks.registry.runs import StageRun, stage_run
-from tasks.reporting.frontier import frontier_page
 from tasks.training.judge import Judge
 from tasks.training.session import forget, known_run, parts, use_threads, work_folder
 from tasks.training.settings import Training
@@ -120,7 +119,6 @@ def _save(out: Path, structure: Structure, whole: Point, taken: Point, points: l
                                            "macs_before": whole.cost.macs, "macs_after": taken.cost.macs})
         write_json(folder / "frontier.json", [{"taken": p.key == taken.key, **p.facts(whole)} for p in points])
         write_json(folder / "layers.json", layer_table(whole.folder, taken.folder))
-        write_atomic(folder / "frontier.html", frontier_page([p.facts(whole) for p in points], points.index(taken)))
         if scanned:
             write_json(folder / "sensitivity.json", scanned)
 
@@ -129,7 +127,7 @@ def _tell(told: StageRun, whole: Point, taken: Point, points: list[Point], out: 
     times = timed_points(points)
     facts = taken.facts(whole)
     told.metrics({**facts, "latency_before_ms": times[0], "latency_after_ms": times[points.index(taken)]})
-    for name in ("prune.json", "frontier.json", "frontier.html", "layers.json"):
+    for name in ("prune.json", "frontier.json", "layers.json"):
         told.artifact(out / name, "prune")
     print(f"Pruning ratio (pruned model / original model): {facts['kept_parameters']:.3f}")
     print(table(points))

@@ -18,6 +18,7 @@ BIN = Path(sys.executable).parent
 TIMED = ("runs/", "results/benchmark", "results/report")  # hold times and run ids: never compared
 QUICK = ["train.epochs=2", "train.validate_every=1", "train.model.image_size=96", "prune.retrain.epochs=1",
          "export.calibration.pictures=8", "export.parity.pictures=2", "export.parity.int8_ap_loss=0.2",
+         "export.parity.int8_unmatched=1", "export.int8.float_layers=none", "evaluate.robustness.pictures=4",
          "benchmark.rounds=1", "register.gate=lenient", "register.policy=auto"]
 # a training of seconds reaches no honest floor; the workspace's own gate shows that conf/ of a workspace is asked too
 LENIENT = "floors: {AP: 0.0001, AP50: 0.0001}\nlatency: {min_speedup: 0.01}\nmin_test_pictures: 50\n"

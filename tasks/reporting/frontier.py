@@ -7,7 +7,6 @@ from typing import Any
 
 from tasks.reporting.charts import Dot, scatter
 from tasks.reporting.markup import Markup
-from tasks.reporting.standalone import alone
 
 
 def frontier_chart(points: Sequence[Mapping[str, Any]], taken: int) -> Markup:
@@ -18,8 +17,3 @@ def frontier_chart(points: Sequence[Mapping[str, Any]], taken: int) -> Markup:
             for at, one in enumerate(points)]
     return scatter(dots, title="Pruning, step by step", x="MACs, millions", y="Validation AP",
                    note="The area of a dot is its parameters; the share kept is written beside it.")
-
-
-def frontier_page(points: Sequence[Mapping[str, Any]], taken: int) -> str:
-    """The chart as a file of its own."""
-    return alone("Pruning", frontier_chart(points, taken))
