@@ -6,6 +6,8 @@ VENV ?= .venv
 PYTHON ?= python3
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+# test files at once; a file stays whole, since its tests share what they set up
+WORKERS ?= 2
 BIN := $(VENV)/bin
 
 .PHONY: demo test test-all lint install clean
@@ -15,7 +17,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/visionmill run
 
 test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-all: lint
 	$(BIN)/python -m pytest -m "not gpu" --timeout 7200 --hypothesis-profile=other $(PYTEST_ARGS)

@@ -8,10 +8,21 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# before torch is imported: threads that spin while they wait starve the tests beside them
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # the same inputs each time: what a run finds is then a change's doing; `make test-all` draws others
 settings.register_profile("same", derandomize=True)
 settings.register_profile("other")
 settings.load_profile("same")
+
+# what takes minutes begins first, so that no worker is left alone with it at the end
+LONG = ("tests/test_line.py", "tests/compress/", "tests/flows/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: at for at, name in enumerate(LONG)}
+    items.sort(key=lambda item: next((place[name] for name in LONG if item.nodeid.startswith(name)), len(LONG)))
 
 
 @pytest.fixture(scope="session")

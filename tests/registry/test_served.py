@@ -120,12 +120,14 @@ def test_thresholds_in_every_form() -> None:
 
 
 def test_what_the_copied_file_states_equals_the_package() -> None:
-    from tasks import predict
     from tasks.data import pictures
     from tasks.registry import served
+    from tasks.runtime.postprocess import NMS_IOU, Suppression
+    from tasks.seeing import opening
 
     assert (served.DECODERS, served.MAX_PIXELS) == (pictures.DECODERS, pictures.MAX_PIXELS)
-    assert served.DEFAULT_THRESHOLD == predict.DEFAULT_THRESHOLD
+    assert served.DEFAULT_THRESHOLD == opening.DEFAULT_THRESHOLD
+    assert (NMS_IOU, Suppression().top_k) == (served.NMS_IOU, served.TOP_K)
 
 
 @pytest.mark.parametrize(("form", "kind"), [("PNG", np.uint16), ("TIFF", np.uint16), ("TIFF", np.int32)])
