@@ -72,6 +72,8 @@ def _show(said: dict[str, dict[str, Any]], left_out: dict[str, str]) -> None:
         print(f"{name:{width}} {one['median_ms']:7.2f} ms  p95 {one['p95_ms']:7.2f} ms  "
               f"{base / one['median_ms']:5.2f} ×  {one['bytes'] / 1e6:6.2f} MB  "
               f"peak {one['peak_memory_mb'] or 0:5.0f} MB  {one['provider']}")
+    if any(one.get("busy") for one in said.values()):
+        print("warning: other programs used the cores while this was timed: take it again on an idle machine")
     for name, one in said.items():
         if one.get("slower_than_float"):
             print(f"warning: {name} is slower than {one['faster_float']}: 8 bits gain nothing for this network on this "

@@ -51,20 +51,26 @@ class Here:
 class Apart:
     """The same in a process of its own.
 
+    Args:
+        passive: its threads sleep while they wait, as in our commands; else they wait as the runtime likes to.
+
     Raises:
         UserError: the runtime is not here, or the file does not open, as in `open_detector`.
     """
 
     def __init__(self, path: Path, threads: int | None, pictures: Sequence[np.ndarray], runtime: str | None = None,
-                 device: str | None = None) -> None:
+                 device: str | None = None, passive: bool = False) -> None:
         context = multiprocessing.get_context("spawn")
         self._line, theirs = context.Pipe()
         asked = (theirs, path, threads, list(pictures), runtime, device)
         self._process = context.Process(target=_serve, args=asked, daemon=True)
         before = {name: os.environ.pop(name) for name in WAITING if name in os.environ}
+        if passive:
+            os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
         try:
             self._process.start()
         finally:
+            os.environ.pop("OMP_WAIT_POLICY", None)
             os.environ.update(before)
         theirs.close()
         self.path = path
