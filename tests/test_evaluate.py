@@ -151,7 +151,7 @@ def test_a_target_whose_runtime_is_not_here_is_emulated_and_marked(workspace, mo
     assert one["emulated_because"] == "TensorRT needs an NVIDIA GPU"
     assert one["provider"] == "oracle {'runtime': 'onnxruntime', 'device': 'cpu'}"
     assert one["AP_change"]["value"] < 0 and found["left_out"] == {}
-    assert "trained/cpu: emulated by oracle" in capsys.readouterr().out
+    assert "trained/cpu, pruned/cpu: emulated by ONNX Runtime on the CPU" in capsys.readouterr().out
     assert len(opened) == 4
 
 

@@ -54,9 +54,10 @@ def tell(measured: Mapping[str, Mapping[str, Any]], left_out: Mapping[str, str])
     said = ["change: points of AP against trained/torch, * where 0 is outside the 95 % interval"]
     said += ["worse: mean AP of pictures with noise, blur and the like"] if corrupted else []
     print("; ".join(said))
-    for name, one in measured.items():
-        if one.get("emulated"):
-            print(f"{name}: emulated by {one['provider']}, since {one['emulated_because']}")
+    emulated = {name: one["emulated_because"] for name, one in measured.items() if one.get("emulated")}
+    for reason in dict.fromkeys(emulated.values()):
+        names = [name for name, why in emulated.items() if why == reason]
+        print(f"{', '.join(names)}: emulated by ONNX Runtime on the CPU, since {reason}")
     for name, reason in left_out.items():
         print(f"{name}: not measured, {reason}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tasks.reporting import frame, words
@@ -11,6 +12,7 @@ from tasks.reporting.inputs import REFERENCE, Material
 from tasks.reporting.markup import Markup, element
 from tasks.reporting.scale import fitting
 from tasks.reporting.section import Cell, Section, charts, figure_cell, none, table, tile, tiles
+from tasks.runtime.artefacts import in_order
 
 
 def ratio(over: object, under: object) -> float | None:
@@ -22,8 +24,9 @@ def difference(new: object, old: object) -> float | None:
 
 
 def smallest(material: Material) -> str | None:
-    """The artefact at the end of the line: the pruned model for the last target."""
-    return material.artefacts[-1] if material.artefacts else None
+    """The artefact at the end of the line: the pruned model for the last target that really ran here."""
+    ran = [name for name in material.artefacts if not material.quality(name).get("emulated")]
+    return next(reversed(ran or material.artefacts), None)
 
 
 def summary(material: Material) -> Section:
@@ -187,15 +190,20 @@ def _notes(material: Material) -> list[Markup]:
     said = []
     if any(_sure(one.get("AP50_change")) for one in qualities.values()):
         said.append("* The change is not 0 at 95 %, by a paired bootstrap over the pictures.")
-    said += [f"{name} was emulated by {one.get('provider', 'another runtime')}: {one.get('emulated_because', '')}."
-             for name, one in qualities.items() if one.get("emulated")]
+    said += _alike("emulated by ONNX Runtime on the CPU", {name: one.get("emulated_because", "")
+                                                          for name, one in qualities.items() if one.get("emulated")})
     said += [f"{name} is slower than {one.get('faster_float', 'the float file')}: 8 bits gain nothing here."
              for name in material.artefacts if (one := material.speed(name)).get("slower_than_float")]
     for stage, found in (("measured", material.metrics), ("timed", material.benchmark)):
         left_out = found.get("left_out")
-        said += [f"{name} was not {stage}: {why}." for name, why in (left_out if isinstance(left_out, dict) else
-                                                                     {}).items()]
+        said += _alike(f"not {stage}", left_out if isinstance(left_out, dict) else {})
     return [element("p", one, class_="dim") for one in said]
+
+
+def _alike(what: str, reasons: Mapping[str, str]) -> list[str]:
+    """One sentence a reason, with all the artefacts that it holds for."""
+    return [f"{', '.join(in_order(n for n, why in reasons.items() if why == reason))}: {what}, since {reason}."
+            for reason in dict.fromkeys(reasons.values())]
 
 
 def _per_second(value: object) -> str:

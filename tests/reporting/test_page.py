@@ -107,13 +107,13 @@ def test_stars_emulated_slow_and_left_out_ones_are_said(tmp_path: Path) -> None:
     write_json(workspace.paths["evaluation"] / "metrics.json", metrics)
     timed = read_json(workspace.paths["benchmark"] / "benchmark.json")
     timed["artefacts"]["trained/cpu-int8"] |= {"slower_than_float": True, "faster_float": "trained/cpu-fp32"}
-    timed["left_out"] = {"trained/rtx": "TensorRT-RTX needs an NVIDIA GPU"}
+    timed["left_out"] = {f"{kind}/rtx": "TensorRT-RTX needs an NVIDIA GPU" for kind in ("trained", "pruned")}
     write_json(workspace.paths["benchmark"] / "benchmark.json", timed)
     text = section(build(workspace), "artefacts")
     assert text.count(" *<") == 1 and "not 0 at 95 %" in text
-    assert "pruned/cpu-int8 was emulated by another runtime: there is no GPU." in text
+    assert "pruned/cpu-int8: emulated by ONNX Runtime on the CPU, since there is no GPU." in text
     assert "trained/cpu-int8 is slower than trained/cpu-fp32" in text
-    assert "trained/rtx was not timed: TensorRT-RTX needs an NVIDIA GPU." in text
+    assert "trained/rtx, pruned/rtx: not timed, since TensorRT-RTX needs an NVIDIA GPU." in text
 
 
 def test_an_earlier_evaluation_has_no_robustness(tmp_path: Path) -> None:
