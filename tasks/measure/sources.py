@@ -57,7 +57,9 @@ def _named(word: str, workspace: Path) -> Iterator[tuple[str, Path]]:
     elif (place / "model.json").is_file():
         yield f"{place.resolve().name}/torch", place
     elif place.is_file():
-        yield f"{place.stem}/{place.suffix[1:] or 'file'}", place
+        exported = place.resolve().parent
+        target = exported.name if exported.parent.name == "exports" else place.suffix[1:] or "file"
+        yield f"{place.stem}/{target}", place
     else:
         raise UserError("there is no model here", where=word,
                         mend="name a version (cells@champion), a workspace, a model folder, or .onnx files")

@@ -185,6 +185,10 @@ def test_files_of_one_name_are_kept_apart(file, tmp_path) -> None:
     (tmp_path / "b").mkdir()
     shutil.copy(file, tmp_path / "b/tiny.onnx")
     assert list(find([str(file), str(tmp_path / "b/tiny.onnx")]).paths) == ["tiny/onnx", "tiny/onnx (2)"]
+    inside = tmp_path / "exports/cpu-int8/tiny.onnx"
+    inside.parent.mkdir(parents=True)
+    inside.write_bytes(file.read_bytes())
+    assert list(find([str(inside)]).paths) == ["tiny/cpu-int8"]
 
 
 def test_no_data_and_no_workspace_is_no_accuracy(data) -> None:
@@ -253,6 +257,6 @@ def test_it_is_logged_as_a_run_of_the_workspace(tmp_path, empty_store, monkeypat
     client = store.client(folder)
     run = client.get_run(capsys.readouterr().out.split("MLflow run ")[1].split()[0])
     assert run.data.tags["visionmill.stage"] == "benchmark-all"
-    assert run.data.metrics["pruned/onnx on onnxruntime/median_ms"] > 0
+    assert run.data.metrics["pruned/cpu-int8 on onnxruntime/median_ms"] > 0
     assert {entry.path for entry in client.list_artifacts(run.info.run_id, "benchmark")} == {
         "benchmark/benchmark.json", "benchmark/benchmark.svg"}
