@@ -12,9 +12,10 @@ from pathlib import Path
 from flows.workspace import enter
 from tasks.base.errors import UserError, VisionmillError
 from tasks.base.files import write_json
+from tasks.base.site import read_site
 from tasks.data.store.layout import IGNORED, Store, Version
 from tasks.data.store.shards import files_of
-from tasks.data.store.site import STORE, read_site, store_of
+from tasks.data.store.site import STORE, store_of
 
 DVC = [sys.executable, "-P", "-m", "dvc"]
 

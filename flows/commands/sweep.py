@@ -89,7 +89,7 @@ def plan_of(workspace: Path, preset: str | None, changes: dict[str, Any]) -> Pla
 def _finished(plan: Plan, workspace: Path) -> str | None:
     """The table of a search that has all its trials; None where some are to do."""
     folder = folder_of(plan, workspace)
-    if not (folder / store.JOURNAL).is_file():
+    if not store.exists(folder):
         return None
     study = store.open_study(plan, folder)
     done = len(store.finished(study)) >= plan.settings.trials

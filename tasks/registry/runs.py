@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 2.0
 BATCH = 900  # MLflow takes 1,000 entries a request
+PAUSE_S = 30.0  # between two tries at a server that is away: one that hangs costs a minute each
 
 
 class StageRun:
@@ -40,6 +41,8 @@ class StageRun:
         self._sending = threading.Lock()
         self._stop = threading.Event()
         self._warned: set[str] = set()
+        self._quiet_until = -math.inf
+        self._began, self._floor = time.time() - time.monotonic(), 0  # one reading: the clock may be set meanwhile
         self._thread = threading.Thread(target=self._flush_often, name="mlflow", daemon=True)
         if mlflow is not None:
             self._thread.start()
@@ -51,7 +54,7 @@ class StageRun:
             values: name → number.
             step: epoch or iteration, 0 for a stage that measures once.
         """
-        now = int(time.time() * 1000)
+        now = self._now()
         for name, value in flatten(values, "/").items():
             if value is None or isinstance(value, str):
                 continue
@@ -97,18 +100,25 @@ class StageRun:
         for name in mlflow.get_run(self.id).data.metrics:
             for point in mlflow.get_metric_history(self.id, name):
                 self._values[name, point.step] = point.value, point.timestamp
+                # of two values of one step MLflow shows the later one, by the clock
+                self._floor = max(self._floor, point.timestamp + 1)
 
     def close(self, status: str) -> None:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
         self.flush()
-        ended = self._send(lambda mlflow: mlflow.set_terminated(self.id, status))
-        self.record |= {"status": status, "ended": int(time.time() * 1000), "metrics": self._history()}
+        when = max(self._now(), self.record["started"])
+        ended = self._send(lambda mlflow: mlflow.set_terminated(self.id, status, when))
+        self.record |= {"status": status, "ended": when, "metrics": self._history()}
         if self._mlflow is not None and (self._warned & {"lost"} or not ended):
             # registration logs it again from the record
             self.record["tags"]["visionmill.partial_run"] = str(self.id)
             self.record["run_id"] = None
+
+    def _now(self) -> int:
+        """Milliseconds since 1970, never less than before in this run."""
+        return max(int((self._began + time.monotonic()) * 1000), self._floor)
 
     def _add(self, name: str, step: int, number: float, now: int) -> None:
         with self._lock:
@@ -132,12 +142,15 @@ class StageRun:
     def _send(self, call: Any) -> bool:
         if self._mlflow is None:
             return True
+        if time.monotonic() < self._quiet_until:
+            return False
         try:
             call(self._mlflow)
         except Exception as error:  # a lost server must not end a training of hours
+            self._quiet_until = time.monotonic() + PAUSE_S
             if "lost" not in self._warned:
                 self._warned.add("lost")
-                warn(f"MLflow did not take a part of this run ({str(error).splitlines()[0][:160]}); the stage goes on, "
+                warn(f"MLflow did not take a part of this run ({store.told(error)[:160]}); the stage goes on, "
                      "`visionmill register` delivers the rest from its record")
             return False
         return True

@@ -8,14 +8,17 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.search.plan import Plan
+from tasks.base.site import read_site
+from tasks.search.plan import WORK, Plan
 from tasks.search.settings import Params
 from tasks.search.space import as_word, current
+from tasks.search.turns import away, turns_at, turns_of
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial, Trial
 
 JOURNAL = "journal.log"
@@ -26,28 +29,59 @@ STARTS = 3  # of a trial that dies each time in the same epoch
 def open_study(plan: Plan, folder: Path) -> Study:
     """Open the study, or make it with the current parameters as trial 0.
 
-    Call it while no other process has it open: what a killed one left half-written is mended.
+    With a journal file call it while no other process has it open: what a killed one left half-written is mended. A
+    study in the site's database may be open in several processes, on several machines.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    mend_journal(folder / JOURNAL)
+    if storage_of(folder) is None:
+        mend_journal(folder / JOURNAL)
     study = load_study(plan.name, folder, plan)
-    if not study.get_trials(deepcopy=False):
-        study.enqueue_trial({key: as_word(current(plan.base, key)) for key in plan.space})
+    with turns_of(study).choosing(study._study_id):
+        if not study.get_trials(deepcopy=False):
+            study.enqueue_trial({key: as_word(current(plan.base, key)) for key in plan.space})
     return study
 
 
+def storage_of(folder: Path) -> str | None:
+    """Address of the database that the site names for sweeps, None for a journal file in the study's folder."""
+    return read_site(folder.parents[len(WORK.parts)]).optuna
+
+
+def exists(folder: Path) -> bool:
+    """Whether there may be a study: a journal file is looked for, a database would have to be asked."""
+    return storage_of(folder) is not None or (folder / JOURNAL).is_file()
+
+
 def load_study(name: str, folder: Path, plan: Plan | None = None) -> Study:
-    """The study as it is; with a plan it can be continued."""
+    """The study as it is; with a plan it can be continued.
+
+    Raises:
+        UserError: the site's database cannot be reached.
+    """
     import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    storage = _open_storage(storage_of(folder), folder)
     pruner = make_pruner(plan.settings, plan.min_epochs, plan.base.epochs) if plan else None
     return optuna.create_study(storage=storage, study_name=name, direction="maximize", pruner=pruner,
                                load_if_exists=True)
+
+
+def _open_storage(url: str | None, folder: Path) -> BaseStorage:
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if url is None:
+        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    import sqlalchemy
+
+    try:
+        # two processes that make its tables at once both fail
+        with turns_at(url).choosing(0):
+            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        raise away(error, url) from error
 
 
 def mend_journal(path: Path) -> None:
@@ -100,18 +134,36 @@ def advice(plan: Plan) -> str | None:
 
 
 def next_trial(study: Study, plan: Plan) -> Trial | None:
-    """The trial to run now: one that a kill cut short, else a new one; None when all are done.
+    """The trial to run now: one that a kill cut short, else a new one; None when all are done or being done.
 
-    A trial that died in the same epoch three times is marked as failed.
+    A trial that died in the same epoch three times is marked as failed. What another worker is at is left to it.
     """
+    turns = turns_of(study)
+    turns.give_back()
+    with turns.choosing(study._study_id):
+        trial = _cut_short(study, plan) or _new_trial(study, plan)
+        if trial is not None:
+            turns.take(trial._trial_id)
+        return trial
+
+
+def _cut_short(study: Study, plan: Plan) -> Trial | None:
     from optuna.trial import Trial, TrialState
 
     for cut in study.get_trials(states=(TrialState.RUNNING,)):
+        if not turns_of(study).take(cut._trial_id):
+            continue
         study.sampler = make_sampler(plan.settings, cut.number)
         trial = Trial(study, cut._trial_id)  # the public way, ask(), only makes new ones
         if _count_start(trial) <= STARTS:
             return trial
         study.tell(cut.number, state=TrialState.FAIL)
+    return None
+
+
+def _new_trial(study: Study, plan: Plan) -> Trial | None:
+    from optuna.trial import TrialState
+
     trials = study.get_trials(deepcopy=False)
     ready = [t for t in trials if t.state == TrialState.WAITING]
     if not ready and len(trials) >= plan.settings.trials:

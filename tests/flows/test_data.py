@@ -177,7 +177,7 @@ def test_two_workspaces_use_one_store(workspace: Path, raw: Path, tmp_path: Path
                                       capsys: pytest.CaptureFixture[str]) -> None:
     shared = make_shared(tmp_path / "shared").root
     (workspace / "conf/site").mkdir(parents=True)
-    (workspace / "conf/site/default.yaml").write_text(f"store: {shared}\n")
+    (workspace / "conf/site/local.yaml").write_text(f"store: {shared}\n")
     (tmp_path / "gitconfig").write_text("[user]\n  name = ann\n  email = ann@team\n")
     data("import", str(raw), "--name", "cats")
     assert "cats@1: import of" in call("git", "log", "--format=%s", cwd=shared)

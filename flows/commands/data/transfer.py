@@ -10,7 +10,7 @@ from flows.datastore import make_shared, open_store, transfer
 EXAMPLES = {
     "push": "  visionmill data push                 every version\n  visionmill data push cells@2",
     "pull": "  visionmill data pull cells",
-    "share": "  visionmill data share /srv/visionmill\n  (then in a workspace: conf/site/default.yaml with"
+    "share": "  visionmill data share /srv/visionmill\n  (then in a workspace: conf/site/local.yaml with"
              "  store: /srv/visionmill)",
 }
 
@@ -21,7 +21,7 @@ def main(verb: str, words: list[str]) -> int:
     if verb == "share":
         arguments.add_argument("folder", type=Path)
         store = make_shared(arguments.parse_args(words).folder.expanduser().resolve())
-        print(f"{store.root} is a store; a workspace uses it by its conf/site/default.yaml:\n  store: {store.root}")
+        print(f"{store.root} is a store; a workspace uses it by its conf/site/local.yaml:\n  store: {store.root}")
         return 0
     arguments.add_argument("datasets", nargs="*", metavar="NAME[@N]", help="all versions when none is named")
     wanted = arguments.parse_args(words).datasets

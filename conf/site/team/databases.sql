@@ -1,0 +1,4 @@
+-- what docker-compose.yaml's PostgreSQL makes when its volume is empty
+CREATE DATABASE mlflow;
+CREATE DATABASE prefect;
+CREATE DATABASE optuna;
