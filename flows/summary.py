@@ -39,9 +39,16 @@ def rows(root: Path) -> list[list[str]]:
 
 
 def verdict(registered: Registration) -> str:
-    """`gate: passed` or `gate: refused`, and each rule with its reason."""
-    lines = [f"gate:       {'passed' if registered.gate.passed else 'refused'}"]
-    lines += [f"  {rule.verdict:14} {rule.name}: {rule.reason}" for rule in registered.gate.rules]
+    """`gate: passed` or `gate: refused` and against whom, then each rule with its reason, by what it is about."""
+    gate = registered.gate
+    against = getattr(gate, "against", "")  # a registration of an earlier release says nothing of it
+    lines = [f"gate:       {'passed' if gate.passed else 'refused'}{f' ({against})' if against else ''}"]
+    before = None
+    for rule in gate.rules:
+        group = getattr(rule, "group", "")
+        mark = "n/a" if rule.verdict == "not applicable" else rule.verdict.upper() if rule.verdict == "fail" else "pass"
+        lines.append(f"  {group if group != before else '':9} {mark:4} {rule.name}: {rule.reason}")
+        before = group
     return "\n".join(lines)
 
 

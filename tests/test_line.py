@@ -21,7 +21,8 @@ QUICK = ["train.epochs=2", "train.validate_every=1", "train.model.image_size=96"
          "export.parity.int8_unmatched=1", "export.int8.float_layers=none", "evaluate.robustness.pictures=4",
          "benchmark.rounds=1", "register.gate=lenient", "register.policy=auto"]
 # a training of seconds reaches no honest floor; the workspace's own gate shows that conf/ of a workspace is asked too
-LENIENT = "floors: {AP: 0.0001, AP50: 0.0001}\nlatency: {min_speedup: 0.01}\nmin_test_pictures: 50\n"
+LENIENT = ("floors: {AP: 0.0001, AP50: 0.0001}\nclasses: {AP50: null}\nlatency: {min_speedup: 0.01}\n"
+           "min_test_pictures: 50\n")
 STRICT = "floors: {AP: 0.99, AP50: 0.999}\n"
 
 

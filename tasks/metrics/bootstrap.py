@@ -49,6 +49,25 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Resampled:
+    """Samples of all classes together, and of each class by its id."""
+
+    overall: dict[Measure, Sample]
+    classes: list[dict[Measure, Sample]]
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """Ground truth and detections, in the order of `_most`; `aside` marks objects that are neither missed nor found,
+    `outside` detections that count only when they are true."""
+
+    truth: Boxes
+    found: Boxes
+    aside: np.ndarray
+    outside: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Curve:
     """True detections of one class at one IoU, highest score first: their pictures [n], and for each how many
     detections of each picture came since the one before it, itself included: sparse [n, pictures]."""
@@ -87,6 +106,12 @@ def change(a: Sample, b: Sample) -> Interval:
 
 def resample(dataset: Dataset, detections: pa.Table, measures: Sequence[Measure] = ("AP", "AP50"), draws: int = 1000,
              seed: int = 0) -> dict[Measure, Sample]:
+    """`resample_all` of all classes together."""
+    return resample_all(dataset, detections, measures, draws, seed).overall
+
+
+def resample_all(dataset: Dataset, detections: pa.Table, measures: Sequence[Measure] = ("AP", "AP50"),
+                 draws: int = 1000, seed: int = 0, area: tuple[float, float] | None = None) -> Resampled:
     """Each measure on the pictures as they are (as `quick_ap` has it) and on draws of them.
 
     Args:
@@ -95,24 +120,27 @@ def resample(dataset: Dataset, detections: pa.Table, measures: Sequence[Measure]
         measures: AP is the mean over IoU 0.50 … 0.95, AP50 is at 0.50 and ten times cheaper.
         draws: how many.
         seed: fixes which pictures each draw takes.
+        area: only objects of so many square pixels count, as in COCO's AP_small: others are neither missed nor found.
 
     Raises:
         DataError: a detection of an unknown picture or class, or one that is not finite.
     """
-    images = dataset.images["image_id"].to_numpy()
+    images = np.sort(dataset.images["image_id"].to_numpy())
     truth, found = truth_boxes(dataset), _most(detected_boxes(dataset, detections))
+    classes = len(dataset.meta.classes)
+    aside = truth.crowd | _outside(truth.area, area)
+    whole = truth.take(~aside)
+    positives = _sparse(whole.label, np.searchsorted(images, whole.image), (classes, len(images)))
     ious = IOUS if "AP" in measures else IOUS[:1]
-    whole = truth.take(~truth.crowd)
-    positives = _sparse(whole.label, np.searchsorted(np.sort(images), whole.image),
-                        (len(dataset.meta.classes), len(images)))
-    curves = _curves(np.sort(images), truth, found, len(dataset.meta.classes), ious)
+    curves = _curves(images, _Scene(truth, found, aside, _outside(found.area, area)), classes, ious)
     times = _times(len(images), draws, seed)
     blocks = [times[:, start : start + BLOCK] for start in range(0, times.shape[1], BLOCK)]
     with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
-        parts = pool.map(lambda block: _means(curves, positives, block), blocks)
-    precisions = np.concatenate(list(parts), axis=1)  # [IoU, 1 + draws]
-    rows = {"AP": precisions.mean(axis=0), "AP50": precisions[0]}
-    return {name: Sample(_known(rows[name][0]), rows[name][1:]) for name in measures}
+        parts = pool.map(lambda block: _precisions(curves, positives, block), blocks)
+    by_class = np.concatenate(list(parts), axis=2)  # [AP and AP50, class, 1 + draws]
+    rows = dict(zip(("AP", "AP50"), by_class, strict=True))
+    return Resampled({name: _sample(_mean(rows[name])) for name in measures},
+                     [{name: _sample(rows[name][place]) for name in measures} for place in range(classes)])
 
 
 def _times(images: int, draws: int, seed: int) -> np.ndarray:
@@ -135,29 +163,38 @@ def _most(found: Boxes) -> Boxes:
     return few.take(np.lexsort((few.image, -few.score, few.label)))
 
 
-def _curves(images: np.ndarray, truth: Boxes, found: Boxes, classes: int, ious: np.ndarray) -> list[list[_Curve]]:
-    """[IoU][class]; `found` is in the order of `_most`."""
-    pairs = overlaps(truth, found, float(ious[0]))
-    crowd = truth.crowd[pairs.truth]
+def _outside(areas: np.ndarray, area: tuple[float, float] | None) -> np.ndarray:
+    return np.zeros(len(areas), bool) if area is None else (areas < area[0]) | (areas > area[1])
+
+
+def _curves(images: np.ndarray, scene: _Scene, classes: int, ious: np.ndarray) -> list[list[_Curve]]:
+    """[IoU][class]."""
+    found = scene.found
+    pairs = overlaps(scene.truth, found, float(ious[0]))
     places = np.searchsorted(images, found.image)
     cuts = np.searchsorted(found.label, np.arange(classes + 1))
     curves = []
     for iou in ious:
-        near = pairs.iou >= min(iou, 1 - 1e-10)
-        true, counts = _outcomes(found, pairs, near & ~crowd, near & crowd, len(truth))
+        true, counts = _outcomes(scene, pairs.take(pairs.iou >= min(iou, 1 - 1e-10)))
         curves.append([_curve(places[a:b][counts[a:b]], true[a:b][counts[a:b]], len(images))
                        for a, b in zip(cuts[:-1], cuts[1:], strict=True)])
     return curves
 
 
-def _outcomes(found: Boxes, pairs: Pairs, whole: np.ndarray, crowd: np.ndarray, truths: int
-              ) -> tuple[np.ndarray, np.ndarray]:
-    """Which detections are true, and which count at all: those in a crowd that found nothing else do not."""
-    true, counts = np.zeros(len(found), bool), np.ones(len(found), bool)
-    counts[pairs.found[crowd]] = False
+def _outcomes(scene: _Scene, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    """Which detections are true, and which count at all: those that found only what lies aside do not."""
+    size = len(scene.found)
     # within a class the rows are ranked already, and classes never compete
-    true[claim(pairs.take(whole), np.arange(len(found)), truths).found] = True
-    return true, counts | true
+    rank, truths = np.arange(size), len(scene.truth)
+    true, counts = np.zeros(size, bool), np.ones(size, bool)
+    true[claim(pairs.take(~scene.aside[pairs.truth]), rank, truths).found] = True
+    crowd = scene.truth.crowd[pairs.truth]
+    counts[pairs.found[crowd]] = False
+    # an object of another size is found once, a crowd by all that lie in it
+    spare = scene.aside[pairs.truth] & ~crowd & ~true[pairs.found] & counts[pairs.found]
+    if spare.any():
+        counts[claim(pairs.take(spare), rank, truths).found] = False
+    return true, (counts & ~scene.outside) | true
 
 
 def _curve(places: np.ndarray, true: np.ndarray, images: int) -> _Curve:
@@ -172,17 +209,32 @@ def _sparse(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> An
     return coo_array((np.ones(len(rows)), (rows, columns)), shape=shape).tocsr()
 
 
-def _means(curves: list[list[_Curve]], positives: Any, times: np.ndarray) -> np.ndarray:
-    """Mean precision over the classes that have ground truth, [IoU, draws]; NaN where none has."""
-    objects = positives @ np.ascontiguousarray(times)
+def _precisions(curves: list[list[_Curve]], positives: Any, times: np.ndarray) -> np.ndarray:
+    """AP (mean over all IoUs) and AP50 of each class, [2, class, draws]; NaN where there is no ground truth of it."""
     times = np.ascontiguousarray(times)
-    there = (objects > 0).sum(axis=0)
-    total = np.zeros((len(curves), times.shape[1]))
+    objects = positives @ times
+    found = np.zeros((2, *objects.shape))
     for place, classes in enumerate(curves):
-        for curve, wanted in zip(classes, objects, strict=True):
+        for label, (curve, wanted) in enumerate(zip(classes, objects, strict=True)):
             if len(curve.images):
-                total[place] += _precision(curve, wanted, times)
-    return np.divide(total, there, out=np.full_like(total, np.nan), where=there > 0)
+                one = _precision(curve, wanted, times)
+                found[0, label] += one
+                if place == 0:
+                    found[1, label] = one
+    found[0] /= len(curves)
+    found[:, objects <= 0] = np.nan
+    return found
+
+
+def _mean(rows: np.ndarray) -> np.ndarray:
+    """Mean of [class, draws] over the classes that are there; NaN where none is."""
+    there = ~np.isnan(rows)
+    total, count = np.where(there, rows, 0).sum(axis=0), there.sum(axis=0)
+    return np.divide(total, count, out=np.full(rows.shape[1], np.nan), where=count > 0)
+
+
+def _sample(row: np.ndarray) -> Sample:
+    return Sample(_known(row[0]), row[1:])
 
 
 def _precision(curve: _Curve, wanted: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -18,6 +18,14 @@ def describe(outputs: Outputs, report: GateReport, version: Any) -> str:
     return "\n\n".join(parts)[:90_000]  # MLflow keeps 100,000 characters
 
 
+def told(report: GateReport, note: str) -> str:
+    """The verdict as a message: what happened, and each rule that refused, or what was compared with the champion."""
+    shown = [rule for rule in report.rules if rule.verdict == "fail"] or \
+        [rule for rule in report.rules if rule.verdict == "pass" and "champion" in rule.numbers]
+    lines = [f"- {rule.name}: {rule.reason}" for rule in shown]
+    return "\n".join([f"{note}.", f"Judged: {report.artefact}; {report.against}.", *lines])
+
+
 def artefact_table(outputs: Outputs) -> str:
     """One row an artefact: AP, AP50 (0..1), size in MB, median latency in ms, times faster than trained/torch."""
     rows = ["| artefact | AP | AP50 | MB | ms | speedup |", "|---|---|---|---|---|---|"]
@@ -36,7 +44,9 @@ def reproduce(outputs: Outputs, version: Any) -> str:
     origin = re.sub(r"//[^/@]+@", "//", found.strip()) if found else "THIS-REPOSITORY"
     commit = version.tags.get("visionmill.git_commit", "none")
     dirty = version.tags.get("visionmill.uncommitted", "no")
-    lines = ["## Reproduce", "", "```", f"git clone {origin} again && cd again && git checkout {commit}",
+    here = f"In its workspace: `visionmill reproduce {version.name}/{version.version}`. By hand:"
+    lines = ["## Reproduce", "", here, "", "```",
+             f"git clone {origin} again && cd again && git checkout {commit}",
              f"mlflow artifacts download -u models:/{version.name}/{version.version}/lineage -d .again",
              "cp .again/lineage/* . && dvc pull && dvc repro", "```"]
     if dirty != "no":

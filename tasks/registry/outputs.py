@@ -6,14 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.base.errors import UserError
 from tasks.base.files import digest_file, digest_tree, digest_value, read_json
 from tasks.base.params import read_yaml
 from tasks.metrics.targets import chosen_targets
 from tasks.registry import lineage
-from tasks.registry.gate import BASELINE, Champion, Evidence
+from tasks.registry.evidence import BASELINE, Champion, Evidence
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tasks.registry.contest import Contest
 
 FILES = ("dvc.lock", "dvc.yaml", "params.yaml")
 
@@ -28,6 +33,7 @@ class Outputs:
         exports: target → export.json, of the targets in params.yaml alone: DVC leaves the files of a dropped one.
         records: those of runs/*.json that belong to this line.
         code: `lineage.code_state`.
+        findings: data/valid/findings.json, None where the stage `validate` left none.
     """
 
     workspace: Path
@@ -37,9 +43,11 @@ class Outputs:
     exports: Mapping[str, Any]
     records: list[dict[str, Any]]
     code: Mapping[str, Any]
+    findings: Mapping[str, Any] | None = None
 
-    def evidence(self, champion: Champion | None) -> Evidence:
-        return Evidence(self.evaluation, self.benchmark, self.exports, self.code["uncommitted"], champion)
+    def evidence(self, champion: Champion | None, contest: Contest | None = None, unmeasured: str = "") -> Evidence:
+        return Evidence(self.evaluation, self.benchmark, self.exports, self.code["uncommitted"], champion, contest,
+                        unmeasured, self.findings)
 
     def key(self) -> str:
         """Digest of models, exported files and accuracy: equal outputs are one version. Times do not count."""
@@ -54,6 +62,24 @@ class Outputs:
         size = accuracy.get("bytes") or times.get(artefact, {}).get("bytes")
         return {"AP": accuracy.get("AP"), "AP50": accuracy.get("AP50"), "bytes": size, "median_ms": own,
                 "speedup": base / own if own and base else None}
+
+    def detections(self, artefact: str) -> pa.Table:
+        """What the evaluation found with one artefact.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        from tasks.metrics.detections import read_detections
+
+        return read_detections(self.detections_file(artefact))
+
+    def detections_file(self, artefact: str) -> Path:
+        return self.workspace / "results/evaluate/detections" / f"{artefact.replace('/', '__')}.parquet"
+
+    def thresholds(self) -> dict[str, Any]:
+        """`score_threshold` and `max_detections` of the evaluation."""
+        section = lineage.value_at(read_yaml(self.workspace / "params.yaml"), "evaluate") or {}
+        return {key: section[key] for key in ("score_threshold", "max_detections") if key in section}
 
     def file(self, artefact: str) -> Path:
         """The ONNX file of an exported artefact.
@@ -85,7 +111,12 @@ def read_outputs(workspace: Path) -> Outputs:
     exports = {target: _result(file) for target, file in files.items() if file.is_file()}
     line = _result(workspace / "models/pruned/model.json")["line"]
     return Outputs(workspace, line, evaluation, benchmark, exports, _records(workspace, line, targets),
-                   lineage.code_state(workspace))
+                   lineage.code_state(workspace), _findings(workspace))
+
+
+def _findings(workspace: Path) -> Mapping[str, Any] | None:
+    file = workspace / "data/valid/findings.json"
+    return _result(file) if file.is_file() else None
 
 
 def edited_params(workspace: Path) -> list[str]:

@@ -5,37 +5,46 @@ from __future__ import annotations
 import base64
 import io
 import shutil
+import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tasks.base.params import read_yaml
+from tasks.registry import alone, smoke
+from tasks.registry.gate import GateReport
 from tasks.registry.outputs import FILES, Outputs
 
-CODE = Path(__file__).with_name("served.py")
 NEEDS = ("mlflow", "numpy", "pillow", "onnxruntime", "pandas")
 
 
-def build_model(outputs: Outputs, artefact: str, folder: Path, model_id: str, run_id: str) -> None:
-    """Write the MLflow model of one exported artefact to `folder`, which must not exist.
+def build_model(outputs: Outputs, report: GateReport, folder: Path, model_id: str, run_id: str, *,
+                smoke_pictures: int = 0) -> None:
+    """Write the MLflow model of the judged artefact to `folder`, which must not exist.
 
     Beside what MLflow needs it holds trained/ and pruned/ (model.json, model.safetensors), lineage/ (dvc.lock,
-    dvc.yaml, params.yaml) and report/.
+    dvc.yaml, params.yaml), report/, evaluation/ and smoke/ (`tasks.registry.smoke`).
+
+    Args:
+        smoke_pictures: test pictures that go along; with 0 neither they nor the test set's boxes leave the workspace.
     """
     import mlflow
     from mlflow.models import Model
 
     described = Model(model_uuid=model_id, run_id=run_id, model_id=model_id)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as made:
         warnings.simplefilter("ignore")
         mlflow.pyfunc.save_model(
-            str(folder), python_model=str(CODE), artifacts={"model": str(outputs.file(artefact).resolve())},
+            str(folder), python_model=str(alone.write_code(Path(made))),
+            artifacts={"model": str(outputs.file(report.artefact).resolve())},
             signature=signature(), input_example=example(), mlflow_model=described, pip_requirements=requirements())
     drop_paths(folder / "MLmodel")
     for name in ("trained", "pruned"):
         shutil.copytree(outputs.workspace / "models" / name, folder / name)
     add_lineage(outputs, folder)
+    smoke.add_evaluation(outputs, report, folder, truth=smoke_pictures > 0)
+    smoke.add_smoke(outputs, report.artefact, folder, smoke_pictures)
 
 
 def add_lineage(outputs: Outputs, folder: Path) -> None:
@@ -94,7 +103,7 @@ def drop_paths(file: Path) -> None:
 
     described = read_yaml(file)
     flavor = described["flavors"]["python_function"]
-    flavor["model_code_path"] = CODE.name
+    flavor["model_code_path"] = alone.NAME
     for artefact in flavor["artifacts"].values():
         artefact["uri"] = artefact["path"]
     with file.open("w", encoding="utf-8") as stream:

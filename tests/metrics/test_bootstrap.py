@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tasks.base.errors import DataError
 from tasks.data.table import Dataset
 from tasks.metrics import bootstrap
-from tasks.metrics.bootstrap import change, interval, paired, resample
-from tasks.metrics.coco import quick_ap
+from tasks.metrics.bootstrap import change, interval, paired, resample, resample_all
+from tasks.metrics.coco import evaluate_coco, quick_ap
+from tasks.metrics.slices import AREAS
 
 
 def apart(found: pa.Table, seed: int) -> pa.Table:
@@ -166,3 +167,36 @@ def _population(images: int, seed: int) -> tuple[Dataset, pa.Table]:
         if random.random() < 0.5:
             found.append((image, 0, 300, 300, 30, 30, random.beta(2, 4)))
     return dataset_of(["a"], images, rows), table_of(found)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), classes=st.integers(1, 5))
+def test_sizes_of_boxes_are_cocos(make_random, seed, classes) -> None:
+    dataset, found = make_random(seed, crowd=0.0, classes=classes)
+    found = apart(found, seed)
+    expected = evaluate_coco(dataset, found)
+    for name, area in AREAS.items():
+        value = resample_all(dataset, found, ("AP",), draws=1, area=area).overall["AP"].value
+        assert value == pytest.approx(expected[f"AP_{name}"], abs=1e-9), name
+
+
+@pytest.mark.parametrize("case", ["coco_golden", "voc100"])
+def test_sizes_of_boxes_are_cocos_on_real_detections(case, request) -> None:
+    dataset, found = request.getfixturevalue(case)
+    expected = evaluate_coco(dataset, found)
+    for name, area in AREAS.items():
+        value = resample_all(dataset, found, ("AP",), draws=1, area=area).overall["AP"].value
+        assert value == pytest.approx(expected[f"AP_{name}"], abs=1e-9), name
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_classes_are_those_of_the_whole_evaluation_and_their_mean_is_the_total(make_random, seed) -> None:
+    dataset, found = make_random(seed)
+    expected = evaluate_coco(dataset, found)["per_class"]
+    drawn = resample_all(dataset, found, draws=5, seed=seed)
+    for one, told in zip(drawn.classes, expected.values(), strict=True):
+        assert [one[name].value for name in ("AP", "AP50")] == pytest.approx([told["AP"], told["AP50"]], abs=1e-9)
+    rows = np.stack([one["AP"].draws for one in drawn.classes])
+    there = ~np.isnan(rows).all(axis=0)
+    np.testing.assert_allclose(np.nanmean(rows[:, there], axis=0), drawn.overall["AP"].draws[there], atol=1e-12)

@@ -60,7 +60,8 @@ def build(folder: Path, empty_store: Path, **options: Any) -> Path:
     """A finished workspace."""
     folder.mkdir()
     subprocess.run(["git", "init", "-q", str(folder)], check=True)
-    (folder / ".gitignore").write_text("/mlflow.db*\n/mlruns\n/.visionmill\n/models\n/exports\n/results\n/runs\n")
+    ignored = ("mlflow.db*", "mlruns", ".visionmill", "data", "models", "exports", "results", "runs")
+    (folder / ".gitignore").write_text("".join(f"/{name}\n" for name in ignored))
     shutil.copy(empty_store, folder / "mlflow.db")
     write_line(folder, **options)
     log_runs(folder)

@@ -11,12 +11,13 @@ import pytest
 
 from tasks.base.errors import UserError, VisionmillError
 from tasks.base.files import write_json
-from tasks.registry import store, versions
+from tasks.metrics.detections import write_detections
+from tasks.registry import store
 from tasks.registry.describe import artefact_table
 from tasks.registry.outputs import edited_params, read_outputs
 from tasks.registry.register import register
 
-from .cases import KINDS, evaluation
+from .cases import KINDS, evaluation, found_by
 
 Make = Callable[..., Path]
 
@@ -44,19 +45,20 @@ def test_a_verdict_on_another_artefact_makes_another_version(make_workspace: Mak
 def test_another_artefact_of_the_champions_outputs_must_beat_the_champion(make_workspace: Make) -> None:
     workspace = make_workspace(gate="own")
     gate_of(workspace, "prefer: pruned/cpu-int8\n")
-    write_json(workspace / "results/evaluate/metrics.json", evaluation(0.5, pruned_cpu_fp32=0.45))
+    write_detections(workspace / "results/evaluate/detections/pruned__cpu-fp32.parquet", found_by(0.4))
     assert register(workspace).aliases == ["candidate", "champion"]
     gate_of(workspace, "prefer: pruned/cpu-fp32\n")
     again = register(workspace)
     assert (again.version, again.gate.artefact) == ("1", "pruned/cpu-int8")
-    gate_of(workspace, "prefer: pruned/cpu-fp32\nchampion: {max_AP_drop: 0.1}\n")
+    allowed = "champion: {max_AP_drop: 0.2, max_AP50_drop: 0.2, max_AP_slide: null, max_AP50_slide: null}\n"
+    gate_of(workspace, f"prefer: pruned/cpu-fp32\n{allowed}")
     second = register(workspace)
     assert (second.version, second.gate.champion, second.gate.artefact) == ("2", "1", "pruned/cpu-fp32")
 
 
-def test_equal_accuracy_is_not_refused_for_a_rounded_champion(make_workspace: Make) -> None:
-    workspace = make_workspace()
-    write_json(workspace / "results/evaluate/metrics.json", evaluation(0.12345678901 * 5))
+def test_equal_accuracy_is_not_refused_for_the_last_bit_of_a_float(make_workspace: Make) -> None:
+    workspace = make_workspace(gate="own")
+    gate_of(workspace, "champion: {max_AP_drop: 0, max_AP50_drop: 0, ask: equality, max_AP_slide: 0}\n")
     register(workspace)
     (workspace / "models/pruned/model.safetensors").write_bytes(b"other weights, equally good")
     second = register(workspace)
@@ -148,6 +150,9 @@ def test_errors_of_ours_pass_unchanged(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_away_does_not_read_as_no_champion(registered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.registry.opponents import opponent
+
     monkeypatch.setattr("mlflow.MlflowClient.get_model_version_by_alias", refuse("busy", "TEMPORARILY_UNAVAILABLE"))
-    with pytest.raises(VisionmillError, match="champion was asked for: busy"):
-        versions.champion("cells", registered)
+    with (pytest.raises(VisionmillError, match="a version was registered: busy"),
+          store.told_in_words("a version was registered", registered)):
+        opponent(store.client(registered), "cells", "champion")

