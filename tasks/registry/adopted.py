@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.base.errors import UserError
 from tasks.base.files import digest_file, digest_tree, digest_value
-from tasks.registry import package, store, versions
+from tasks.registry import alone, package, store, versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -120,10 +120,11 @@ def _build(folder: Path, out: Path, model_id: str, run: str, problem: str) -> No
 
     described = Model(model_uuid=model_id, run_id=run, model_id=model_id)
     if problem == "detect":
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as made:
             warnings.simplefilter("ignore")
             mlflow.pyfunc.save_model(
-                str(out), python_model=str(package.CODE), artifacts={"model": str((folder / "model.onnx").resolve())},
+                str(out), python_model=str(alone.write_code(Path(made))),
+                artifacts={"model": str((folder / "model.onnx").resolve())},
                 signature=package.signature(), input_example=package.example(), mlflow_model=described,
                 pip_requirements=package.requirements())
         package.drop_paths(out / "MLmodel")
