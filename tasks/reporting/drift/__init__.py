@@ -1,0 +1,1 @@
+"""The page of a drift look: one self-contained HTML file."""
