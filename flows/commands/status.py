@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 from flows import line
 from flows.commands.help import parser
 from flows.workspace import NOTES, enter, note
-from tasks.base.errors import VisionmillError
-from tasks.registry import store
+from tasks.base.errors import UserError, VisionmillError
+from tasks.base.site import read_site
 from tasks.registry.registered import is_registered
 
 EXAMPLES = """\
-  visionmill status"""
+  visionmill status
+  visionmill status --html project.html     a page: versions over time, gates, data, runs, what is deployed
+  visionmill status --html project.html --log    and as an artefact of an MLflow run"""
 
 
 def main(words: list[str]) -> int:
-    """Tell the state of the workspace in the current folder."""
-    parser("status", EXAMPLES).parse_args(words)
+    """Tell the state of the workspace in the current folder, or write its page."""
+    arguments = parser("status", EXAMPLES)
+    arguments.add_argument("--html", type=Path, metavar="FILE", help="write one page that needs no other file")
+    arguments.add_argument("--log", action="store_true", help="log that page in MLflow, as a run of its own")
+    options = arguments.parse_args(words)
     workspace = enter()
+    if options.html or options.log:
+        return _page(options.html, workspace, options.log)
     print(f"workspace  {workspace}")
     print("\n".join(staleness(line.ask(workspace))))
-    print("\n".join([*last_run(workspace), *versions(workspace), disk(workspace)]))
+    print("\n".join([*last_run(workspace), *last_retrain(workspace), *versions(workspace), *deployed(workspace),
+                     *services(workspace), disk(workspace)]))
+    return 0
+
+
+def _page(file: Path | None, workspace: Path, log: bool) -> int:
+    from flows.projecting import write_page
+
+    if file is not None and file.is_dir():
+        raise UserError("that is a folder, and a file is to be written", where=file, mend=f"{file}/project.html")
+    run = write_page(file, workspace, log=log)
+    print("\n".join([*([f"page: {file}"] if file else []), *([f"MLflow run {run}"] if run else [])]))
     return 0
 
 
@@ -58,6 +75,35 @@ def last_run(workspace: Path) -> list[str]:
     return [f"last run   {known['finished']}, ended {ended}; {did}", *failed, *broke]
 
 
+def last_retrain(workspace: Path) -> list[str]:
+    """When a retraining was tried last, why, and how it ended; nothing where there was none."""
+    known = note("last_retrain", workspace)
+    if not isinstance(known, dict):
+        return []
+    said = [str(reason.get("text") or reason.get("kind")) for reason in known.get("reasons") or []
+            if isinstance(reason, dict)]
+    parts = [known.get("outcome"), "; ".join(said) or "no reason to run", known.get("error")]
+    return [f"retrain    {known.get('finished', 'n/a')}, {'; '.join(str(part) for part in parts if part)}"]
+
+
+def deployed(workspace: Path) -> list[str]:
+    """What is deployed where, one line a target."""
+    if not (workspace / Path(read_site(workspace).deploy.place).expanduser()).exists():
+        return []
+    from tasks.deployment import placed
+
+    return [f"deployed   {one['name']} version {one['version'] or '?'} for {one['target']}, {one['path']}"
+            for one in placed(workspace)]
+
+
+def services(workspace: Path) -> list[str]:
+    """What a running `visionmill up` keeps alive."""
+    from flows.projecting import services as alive
+
+    return [f"services   {', '.join(f'{name} {url}' for name, url in found.items())}"] if (
+        found := alive(workspace)) else []
+
+
 def versions(workspace: Path) -> list[str]:
     """The registered version of what is here, and the champion."""
     here = is_registered(workspace)
@@ -68,8 +114,6 @@ def versions(workspace: Path) -> list[str]:
 
 
 def _champion(workspace: Path) -> str:
-    if not _has_store(workspace):
-        return "none"
     from tasks.registry.versions import champion
 
     try:
@@ -77,13 +121,6 @@ def _champion(workspace: Path) -> str:
     except VisionmillError as error:
         return error.what
     return f"{found['name']} version {found['version']}" if found else "none"
-
-
-def _has_store(workspace: Path) -> bool:
-    """Whether there may be versions: asking a SQLite file that is not there would make it."""
-    uri = os.environ.get("MLFLOW_REGISTRY_URI") or store.tracking_uri(workspace)
-    file = uri.removeprefix("sqlite:///").partition("?")[0]
-    return not uri.startswith("sqlite:///") or (workspace / file).exists()
 
 
 def disk(workspace: Path) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +17,8 @@ GENERATED = {"dvc.lock", "code.yaml", ".gitignore"}
 # an untracked file counts only when a run could read it
 READ_BY_RUNS = {".py", ".yaml", ".yml", ".toml", ".dvc"}
 CODE = ("flows", "tasks", "conf")
+# a new release of one of these may round otherwise
+COMPUTING = ("torch", "torchvision", "numpy", "onnxruntime", "openvino")
 PACKAGE = Path(__file__).resolve().parents[2]
 
 
@@ -73,7 +77,7 @@ def code_state(workspace: Path = Path()) -> dict[str, Any]:
 
 def locked_stages(workspace: Path = Path()) -> dict[str, Any]:
     """The stages of dvc.lock that dvc.yaml still has; DVC keeps those that were dropped, such as an export target."""
-    locked, defined = _stages(workspace / "dvc.lock"), _stages(workspace / "dvc.yaml")
+    locked, defined = stages_of(workspace / "dvc.lock"), stages_of(workspace / "dvc.yaml")
     params = _plain(workspace / "params.yaml")
     return {name: stage for name, stage in locked.items() if not defined or _is_defined(name, defined, params)}
 
@@ -101,7 +105,7 @@ def stage_inputs(name: str, workspace: Path = Path()) -> dict[str, str]:
     """DVC hash of each dependency of the stage `name` (`train`, `export@cpu-int8`); a dependency that is a folder of
     several outputs gives one entry each."""
     base, _, item = name.partition("@")
-    stage = _stages(workspace / "dvc.yaml").get(base) or {}
+    stage = stages_of(workspace / "dvc.yaml").get(base) or {}
     deps = [str(dep).replace("${item}", item) for dep in stage.get("do", stage).get("deps", [])]
     hashes = dvc_hashes(workspace)
     return {path: value for path, value in sorted(hashes.items())
@@ -117,6 +121,7 @@ def lineage_tags(workspace: Path = Path()) -> dict[str, str]:
         "visionmill.version": state["package_version"],
         "visionmill.uncommitted": "no repository" if files is None else ", ".join(files)[:1000] or "no",
     }
+    tags["visionmill.machine_kind"] = machine_kind()
     if state["package_commit"]:
         tags["visionmill.package_commit"] = state["package_commit"]
     if flow := os.environ.get("VISIONMILL_FLOW_RUN"):
@@ -124,6 +129,23 @@ def lineage_tags(workspace: Path = Path()) -> dict[str, str]:
     if stage := os.environ.get("DVC_STAGE"):
         tags |= {f"visionmill.input.{path}": value for path, value in stage_inputs(stage, workspace).items()}
     return tags
+
+
+def machine_kind() -> str:
+    """What outputs that are equal to the bit depend on: processor, threads, and the libraries that compute.
+
+    Two machines of one kind give the same weights; on others they differ in their last bits.
+    """
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parts = [names[0] if names else platform.processor() or platform.machine(),
+             f"{os.environ.get('VISIONMILL_THREADS') or cores} threads"]
+    for name in COMPUTING:
+        with contextlib.suppress(PackageNotFoundError):
+            parts.append(f"{name} {version(name)}")
+    return ", ".join(parts)
 
 
 def _is_defined(name: str, stages: dict[str, Any], params: dict[str, Any]) -> bool:
@@ -136,8 +158,17 @@ def _is_defined(name: str, stages: dict[str, Any], params: dict[str, Any]) -> bo
     return item in [str(one) for one in each]
 
 
-def _stages(file: Path) -> dict[str, Any]:
-    return _plain(file).get("stages") or {}
+def stages_of(file: Path) -> dict[str, Any]:
+    """The stages of a dvc.yaml or a dvc.lock as they stand there; empty without the file.
+
+    Raises:
+        ParamsError: it is not YAML.
+    """
+    found = _plain(file)
+    if "schema" in found or "stages" in found:
+        return found.get("stages") or {}
+    # before DVC 2 the stages of dvc.lock stood at the top
+    return {name: stage for name, stage in found.items() if isinstance(stage, dict) and "cmd" in stage}
 
 
 def _plain(file: Path) -> dict[str, Any]:

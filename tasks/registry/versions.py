@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 Part = Literal["deployed", "trained", "pruned", "lineage", "all"]
+PAGE = 1000
 ADDRESS = re.compile(r"models:/(?P<name>[\w\-. ]+)(?:@(?P<alias>[\w-]+)|/(?P<version>\d+|latest))")
 
 
@@ -32,22 +33,37 @@ def champion(name: str | None = None, workspace: Path = Path()) -> dict[str, Any
         name, version, aliases, created (ms since 1970), description, run_id, and tags (name → text) with
         visionmill.AP, .AP50 (0..1), .test_hash, .gate, .git_commit, …
     """
-    with store.told_in_words("the champion was asked for", workspace):
-        found = by_alias(store.client(workspace), name or store.workspace_name(workspace), "champion")
-    return _facts(found) if found else None
+    return next((one for one in _known(name, workspace, "the champion was asked for") if "champion" in one["aliases"]),
+                None)
 
 
 def last_version(name: str | None = None, workspace: Path = Path()) -> dict[str, Any] | None:
     """The newest version, in the form of `champion`; None when nothing was registered."""
-    with store.told_in_words("the last version was asked for", workspace):
-        found = versions(store.client(workspace), name or store.workspace_name(workspace))
-    return _facts(found[0]) if found else None
+    return next(iter(_known(name, workspace, "the last version was asked for")), None)
 
 
 def versions(mlflow: MlflowClient, name: str) -> list[Any]:
     """All versions of a registered model with their aliases, newest first."""
-    found = mlflow.search_model_versions(f"name = '{name}'", max_results=1000)
-    return [mlflow.get_model_version(name, v.version) for v in sorted(found, key=lambda v: -int(v.version))]
+    found = _all_versions(mlflow, name)
+    if found:
+        held: dict[str, list[str]] = {}
+        # a search leaves the aliases out, and asking version by version is a query each
+        for alias, number in mlflow.get_registered_model(name).aliases.items():
+            held.setdefault(str(number), []).append(alias)
+        for version in found:
+            version.aliases = sorted(held.get(str(version.version), []))
+    return sorted(found, key=lambda version: -int(version.version))
+
+
+def _all_versions(mlflow: MlflowClient, name: str) -> list[Any]:
+    found: list[Any] = []
+    token = None
+    while True:
+        page = mlflow.search_model_versions(f"name = '{name}'", max_results=PAGE, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 def by_alias(mlflow: MlflowClient, name: str, alias: str) -> Any | None:
@@ -132,14 +148,27 @@ def _piece(mlflow: MlflowClient, version: Any, part: Part, workspace: Path) -> P
     """Local path of a part of a version's files; from a server it is fetched once."""
     source = mlflow.get_model_version_download_uri(version.name, version.version)
     inside = {"deployed": "artifacts", "all": ""}.get(part, part)
-    if source.startswith("file:"):
-        return Path(unquote(urlparse(source).path)) / inside
+    if (local := local_files(source, workspace)) is not None:
+        return local / inside
     # a version never changes; equal names in two stores must not meet
     which = digest_value([source, version.creation_timestamp])[:12]
     kept = workspace / store.STATE / "models" / f"{version.name}-{version.version}-{which}" / part
     if not kept.exists():
         _fetch(f"{source}/{inside}".rstrip("/"), kept, workspace)
     return kept / "files"
+
+
+def local_files(source: str, workspace: Path) -> Path | None:
+    """The folder that a `file:` address means, None for an address of a server.
+
+    MLflow writes absolute addresses. In a workspace that was moved or copied its own `mlruns` goes first.
+    """
+    if not source.startswith(("file:", "/")):
+        return None
+    told = Path(unquote(urlparse(source).path))
+    above, runs, inside = str(told).rpartition("/mlruns/")
+    here = workspace.resolve() / "mlruns" / inside
+    return here if above and runs and here.exists() else told
 
 
 def _fetch(source: str, kept: Path, workspace: Path) -> None:
@@ -161,7 +190,11 @@ def _part(piece: Path, part: Part, uri: str) -> Path:
     return found
 
 
-def _facts(version: Any) -> dict[str, Any]:
-    return {"name": version.name, "version": str(version.version), "aliases": sorted(version.aliases),
-            "created": version.creation_timestamp, "description": version.description or "",
-            "run_id": version.run_id, "tags": dict(version.tags)}
+def _known(name: str | None, workspace: Path, what: str) -> list[dict[str, Any]]:
+    """All versions as plain data, newest first; an embedded store is asked without MLflow."""
+    from tasks.registry.reading import own_name, reading
+
+    with reading(workspace, what) as registry:
+        return [{"name": one.name, "version": one.version, "aliases": sorted(one.aliases), "created": one.created,
+                 "description": one.description, "run_id": one.run_id, "tags": dict(one.tags)}
+                for one in registry.versions(name or own_name(registry, workspace))]
