@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +23,12 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import State, StateType
 from prefect.context import FlowRunContext
-from prefect.states import Completed, Crashed
+from prefect.states import Completed, Crashed, Running
 
 from flows import stages, summary
 from flows.cli import explain
 from flows.line import Line
+from flows.services import away
 from flows.stages import FAILED, SKIPPED, Outcome, StageFailed
 from flows.workspace import leave_note
 from tasks.base.errors import GateRefused, VisionmillError
@@ -31,6 +36,14 @@ from tasks.base.progress import duration
 from tasks.registry.registered import Registration, is_registered
 
 BAD = (FAILED, SKIPPED)
+# tag of flows that hold no lock, since they touch nothing of the line
+BESIDE = "beside-the-line"
+# the tag that Prefect counts GPU slots by, and the stages that have it: with none free a run waits
+GPU = "gpu"
+GPU_STAGES = {"train", "prune", "neighbours", "evaluate", "benchmark"}
+AWAITING = "AwaitingGpuSlot"
+SOON_S = 2.0
+_OURS: set[Any] = set()
 
 
 def workspace_tag(root: Path) -> str:
@@ -40,23 +53,30 @@ def workspace_tag(root: Path) -> str:
 
 def start(root: Path) -> None:
     """Tell the stages which flow run they are part of, and mark runs of this workspace that still count as running
-    as crashed: we hold its lock, so they are dead."""
+    as crashed: we hold its lock, so they are dead. Flows that this one is part of and runs that wait for the lock are
+    left alone, and so are those that work beside the line without it."""
     context = FlowRunContext.get()
     own = context.flow_run.id if context and context.flow_run else None
     os.environ["VISIONMILL_FLOW_RUN"] = str(own)
+    if own:
+        _OURS.add(own)
     alive = FlowRunFilter(
         tags=FlowRunFilterTags(all_=[workspace_tag(root)]),
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])))
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(flow_run_filter=alive):
-            if run.id != own:
+            # a worker's run is pending while it waits; its worker tells if it dies
+            waits = run.deployment_id and run.state and run.state.is_pending()
+            if run.id not in _OURS and not waits and BESIDE not in run.tags:
                 client.set_flow_run_state(run.id, Crashed(message="its process died"), force=True)
 
 
 def repro_stage(root: Path, stage: str, *, retries: int, limit_s: float, pull: bool) -> Outcome:
     """Run one stage as a Prefect task of its name; a failure comes back as an outcome."""
-    named = _repro.with_options(name=stage, task_run_name=stage, retries=retries, retry_delay_seconds=2)
-    state = named(root, stage, limit_s, pull, return_state=True)
+    tags = [GPU] if stage.partition("@")[0] in GPU_STAGES else []
+    named = _repro.with_options(name=stage, task_run_name=stage, retries=retries, retry_delay_seconds=2, tags=tags)
+    with _told_while_it_waits(stage if tags else None) as began:
+        state = _despite_absence(lambda: named(root, stage, limit_s, pull, began, return_state=True))
     result = state.result(raise_on_failure=False)
     if isinstance(result, StageFailed):
         return result.outcome
@@ -65,6 +85,64 @@ def repro_stage(root: Path, stage: str, *, retries: int, limit_s: float, pull: b
     if isinstance(result, BaseException):
         raise result
     return result
+
+
+@contextmanager
+def _told_while_it_waits(stage: str | None) -> Iterator[Callable[[], None]]:
+    """Where a task has not begun soon it waits for a GPU slot: the flow run's state then says so, until it begins.
+
+    Args:
+        stage: its name; None: it needs no slot.
+    """
+    context = FlowRunContext.get()
+    run = context.flow_run.id if context and context.flow_run else None
+    told, over = threading.Event(), threading.Event()
+
+    def tell() -> None:
+        while not over.wait(SOON_S) and not _slots_are_taken():
+            pass
+        if over.is_set():
+            return
+        told.set()
+        print(f"{stage:12} : waits for a GPU slot", flush=True)
+        _say(run, Running(name=AWAITING, message=f"{stage} waits for a GPU slot"))
+
+    def began() -> None:
+        over.set()
+        if told.is_set():
+            told.clear()
+            _say(run, Running())
+
+    if stage and run:
+        threading.Thread(target=tell, daemon=True, name=f"slot of {stage}").start()
+    try:
+        yield began
+    finally:
+        over.set()
+
+
+def _slots_are_taken() -> bool:
+    with contextlib.suppress(Exception), get_client(sync_client=True) as client:
+        limit = client.read_global_concurrency_limit_by_name(f"tag:{GPU}")
+        return limit.active and limit.active_slots >= limit.limit
+    return False
+
+
+def _say(run: Any, state: State) -> None:
+    # only what the UI shows; a run does not fail by it
+    with contextlib.suppress(Exception), get_client(sync_client=True) as client:
+        client.set_flow_run_state(run, state, force=True)
+
+
+def _despite_absence(run: Callable[[], State]) -> State:
+    """The state of a task; once more where the server went away, after it is back: DVC knows what was done."""
+    try:
+        return run()
+    except Exception as error:
+        if not away.is_away(error):
+            raise
+    away.wait()
+    return run()
 
 
 def skip_stage(stage: str, reason: str) -> Outcome:
@@ -80,7 +158,8 @@ def _may_retry(_task: Any, _run: Any, state: State) -> bool:
 
 # Prefect's result cache stays off: DVC has one, and two caches disagree
 @task(cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=_may_retry)
-def _repro(root: Path, stage: str, limit_s: float, pull: bool) -> Any:
+def _repro(root: Path, stage: str, limit_s: float, pull: bool, began: Callable[[], None]) -> Any:
+    began()
     logger = get_run_logger()
 
     def say(text: str) -> None:

@@ -152,10 +152,13 @@ def programs() -> Iterator[Finding]:
 
 def services() -> Iterator[Finding]:
     """Where runs, flows and data live; embedded parts need nothing to be started."""
-    tracking = os.environ.get("MLFLOW_TRACKING_URI")
-    yield Finding("services", OK, f"MLflow: {tracking or 'embedded, mlflow.db in the workspace'}")
-    api = os.environ.get("PREFECT_API_URL")
-    yield Finding("services", OK, f"Prefect: {api or 'embedded, started with a run'}")
+    from flows.services.known import url_of
+    from tasks.registry.store import shown
+
+    tracking = os.environ.get("MLFLOW_TRACKING_URI") or url_of("mlflow", Path())
+    yield Finding("services", OK, f"MLflow: {shown(tracking) if tracking else 'embedded, mlflow.db in the workspace'}")
+    api = os.environ.get("PREFECT_API_URL") or url_of("prefect", Path())
+    yield Finding("services", OK, f"Prefect: {shown(api) if api else 'embedded, started with a run'}")
     config = Path(".dvc/config")
     remote = config.exists() and "[core]" in (text := config.read_text(encoding="utf-8")) and "remote =" in text
     yield Finding("services", OK if remote else NOTE, f"DVC remote: {'set' if remote else 'none, data is only here'}",

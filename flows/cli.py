@@ -25,6 +25,19 @@ VERBS = {
     "benchmark": "every artefact of a model on every runtime of this machine: accuracy, speed, size",
     "import-model": "make a version of a model from elsewhere",
     "doctor": "versions, devices, services, and the command that mends what is missing",
+    "compare": "two versions: accuracy with intervals, latency, size, pictures where they disagree",
+    "lineage": "where a version comes from: pictures, labels, data, parameters, code, runs, files",
+    "reproduce": "build a version again in a clean clone, and compare",
+    "audit": "who moved which alias when, and what the gate had said",
+    "rollback": "give `champion` back to the version before",
+    "retrain": "pull, run if there is a reason, judge against the champion, promote, push, tell",
+    "drift": "new unlabelled pictures against those of the training",
+    "up": "Prefect, its worker, MLflow and the promotion watch, on loopback; one log, one Ctrl-C",
+    "down": "end what `up` started",
+    "ps": "what runs, where, and how it is",
+    "deploy": "schedules: retraining, nightly evaluation, promotion, as Prefect deployments",
+    "watch": "follow `champion`: build, place and try its bundles; `up` starts this",
+    "serve": "answer requests with a model that starts with the first one and ends when idle",
     "stage": "run one stage; dvc.yaml calls this",
     "upgrade": "bring a workspace's dvc.yaml up to this version",
 }
@@ -39,6 +52,7 @@ examples:
   visionmill sweep --trials 20; visionmill sweep adopt
   visionmill status
   visionmill predict a.jpg b.jpg --out drawn --threshold 0.5
+  visionmill up --detach; visionmill deploy --cron '0 2 * * *'    retrain every night
   visionmill doctor
 
 exit codes: 0 done, 1 our error, 2 your input, 3 the gate refused, 130 interrupted

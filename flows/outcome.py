@@ -13,6 +13,7 @@ from prefect import tags
 from flows.bookkeeping import workspace_tag
 from flows.cli import explain
 from flows.environment import quiet
+from flows.services import away
 from tasks.base.errors import VisionmillError
 
 
@@ -22,12 +23,17 @@ def run_flow(flow: Callable[..., Any], words: list[str], told: tuple[type[Vision
     Args:
         told: errors that the flow has printed itself.
     """
-    with tags(workspace_tag(Path().resolve())):
-        state = flow(**json.loads(words[0] if words else "{}"), return_state=True)
-    error = state.result(raise_on_failure=False)
+    try:
+        with tags(workspace_tag(Path().resolve())):
+            state = flow(**json.loads(words[0] if words else "{}"), return_state=True)
+        if state.is_completed():
+            return 0
+        error = state.result(raise_on_failure=False)
+    except Exception as raised:  # the server went away as the flow's end was told
+        error = raised
     if not isinstance(error, BaseException):
         return 0
-    known = explain(error)
+    known = explain(error) or (away.gone() if away.is_away(error) else None)
     if known is None:
         raise error
     if not isinstance(known, told):

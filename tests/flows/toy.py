@@ -126,6 +126,7 @@ def make_installation(folder: Path) -> Path:
     (folder / "tasks/registry").mkdir()
     (folder / "tasks/registry/__init__.py").touch()
     shutil.copy(ROOT / "tasks/registry/store.py", folder / "tasks/registry/store.py")
+    shutil.copy(ROOT / "tasks/registry/moved.py", folder / "tasks/registry/moved.py")
     (folder / "tasks/registry/register.py").write_text(REGISTER)
     (folder / "tasks/registry/registered.py").write_text(REGISTERED)
     (folder / "tasks/registry/versions.py").write_text("def champion(name=None, workspace=None):\n    return None\n")

@@ -1,0 +1,1 @@
+"""What `visionmill up` starts, and how everybody else finds it."""
