@@ -20,9 +20,9 @@ import pyarrow as pa
 from benchmarks.bootstrap import scene, worse
 from tasks.data.table import Dataset
 from tasks.metrics.coco import evaluate_coco
-from tasks.registry.contest import Contest
-from tasks.registry.gate import Champion, Evidence, Gate, GateReport, judge
-from tasks.registry.rules.accuracy import accuracy_rules, versus_rule
+from tasks.registry.gates.contest import Contest
+from tasks.registry.gates.gate import Champion, Evidence, Gate, GateReport, judge
+from tasks.registry.gates.rules.accuracy import accuracy_rules, versus_rule
 
 JUDGED = "pruned/cpu-int8"
 

@@ -20,7 +20,7 @@ SERVICES = ("prefect", "mlflow", "watch")
 
 def write_page(file: Path | None, workspace: Path, *, log: bool = False) -> str | None:
     """Write the page, log it as a run of its own where that is asked; returns that run's id."""
-    from tasks.registry.history import history
+    from tasks.registry.tracing.history import history
     from tasks.reporting.project.page import project_page
 
     told, more = history(workspace), around(workspace)

@@ -14,7 +14,7 @@ from flows import telling
 from flows.bookkeeping import BESIDE
 from flows.outcome import end_with, run_flow
 from tasks.deployment import following
-from tasks.registry import audit
+from tasks.registry.promotion import audit
 
 
 @task(name="look at the aliases", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=5)

@@ -26,8 +26,8 @@ from tasks.base.errors import UserError, VisionmillError
 from tasks.base.files import digest_value, folder_atomic
 from tasks.base.params import read_yaml
 from tasks.registry import lineage, store
-from tasks.registry.kept import Kept
 from tasks.registry.outputs import FILES
+from tasks.registry.tracing.kept import Kept
 
 NOTE, FIRST = "again", "visionmill-first"
 LIMIT_S = 24 * 3600.0

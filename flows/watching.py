@@ -24,9 +24,10 @@ from flows.services import known
 from tasks.base.errors import UserError, VisionmillError, WorkspaceBusy
 from tasks.base.site import Site, read_site
 from tasks.deployment import following
-from tasks.registry import audit, hooks, store
-from tasks.registry.hooks import Deliveries, Told
-from tasks.registry.receiver import PATH, Receiver
+from tasks.registry import store
+from tasks.registry.promotion import audit, hooks
+from tasks.registry.promotion.hooks import Deliveries, Told
+from tasks.registry.promotion.receiver import PATH, Receiver
 
 FLOW_S = 1800.0  # that a flow run may take before this process does it itself
 HOOK_S = 600.0  # after which MLflow is asked again whether it still has our webhook

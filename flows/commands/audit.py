@@ -9,7 +9,7 @@ from flows.commands.help import parser
 from flows.workspace import enter
 
 if TYPE_CHECKING:
-    from tasks.registry.audit import Entry
+    from tasks.registry.promotion.audit import Entry
 
 EXAMPLES = """\
   visionmill audit                 all models of this registry
@@ -25,7 +25,7 @@ def main(words: list[str]) -> int:
     arguments.add_argument("--json", action="store_true", help="for programs")
     options = arguments.parse_args(words)
     workspace = enter()
-    from tasks.registry import audit
+    from tasks.registry.promotion import audit
 
     found = audit.entries(options.name, workspace)
     gaps = audit.has_gaps(workspace)

@@ -26,7 +26,7 @@ def main(words: list[str]) -> int:
     arguments.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
     arguments.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     options = arguments.parse_args(words)
-    from tasks.registry.comparing import run_compare
+    from tasks.registry.comparison.comparing import run_compare
 
     run_compare(options.a, options.b, data=options.data, threshold=options.threshold, pictures=options.pictures,
                 page=options.html, numbers=options.json)

@@ -49,8 +49,8 @@ def _say(text: Iterator[str]) -> None:
 
 
 def _trail(text: str | None, workspace: Path) -> dict[str, Any]:
-    from tasks.registry.reading import find, reading
-    from tasks.registry.trail import trail_of
+    from tasks.registry.tracing.reading import find, reading
+    from tasks.registry.tracing.trail import trail_of
 
     with reading(workspace, "a version's lineage was asked for") as registry:
         return trail_of(find(text, registry, workspace), registry, workspace)
@@ -68,8 +68,8 @@ def _write(told: Mapping[str, Any], page: Path | None, file: Path | None) -> Non
 
 
 def _rows(text: str, told: Mapping[str, Any], workspace: Path) -> dict[str, Any]:
-    from tasks.registry import origins
-    from tasks.registry.kept import Kept
+    from tasks.registry.tracing import origins
+    from tasks.registry.tracing.kept import Kept
 
     one = origins.wanted(text)
     found = origins.tables(told["pictures"]["split_hash"], Kept(workspace))
@@ -82,9 +82,9 @@ def _rows(text: str, told: Mapping[str, Any], workspace: Path) -> dict[str, Any]
 
 def _backwards(text: str, workspace: Path, file: Path | None) -> int:
     """Which registered versions have a picture in their training, validation or test split."""
-    from tasks.registry import origins
-    from tasks.registry.kept import Kept
-    from tasks.registry.reading import reading
+    from tasks.registry.tracing import origins
+    from tasks.registry.tracing.kept import Kept
+    from tasks.registry.tracing.reading import reading
 
     one = origins.wanted(text)
     with reading(workspace, "a picture's versions were asked for") as registry:

@@ -48,9 +48,9 @@ def main(words: list[str]) -> int:
 
 def _look_up(text: str | None, workspace: Path, into: Path | None) -> Any:
     from flows.rebuilding import Rebuild
-    from tasks.registry.papers import papers
-    from tasks.registry.reading import find, reading
-    from tasks.registry.trail import trail_of
+    from tasks.registry.tracing.papers import papers
+    from tasks.registry.tracing.reading import find, reading
+    from tasks.registry.tracing.trail import trail_of
 
     with reading(workspace, "a version was looked up") as registry:
         known = find(text, registry, workspace)
@@ -90,7 +90,7 @@ def _warn_of_code(told: Mapping[str, Any], anyway: bool) -> None:
 def _wanted(text: str | None, work: Any) -> list[str]:
     """Stages to run: those that were named, else all but what only brings data and what is never compared."""
     from flows.line import CODE
-    from tasks.registry.again import is_compared
+    from tasks.registry.tracing.again import is_compared
 
     if text is None:
         compared = {stage["name"] for stage in work.told["stages"] if any(is_compared(out["path"])
@@ -110,7 +110,7 @@ def _wanted(text: str | None, work: Any) -> list[str]:
 def _build(work: Any, wanted: list[str]) -> Any:
     from flows import rebuilding
     from flows.supervisor import workspace_lock
-    from tasks.registry.again import code_differs
+    from tasks.registry.tracing.again import code_differs
 
     rebuilding.prepare(work)
     with workspace_lock(work.place):
@@ -124,8 +124,9 @@ def _build(work: Any, wanted: list[str]) -> Any:
 
 def _compare(work: Any, tolerance: float) -> Sequence[Any]:
     from flows import rebuilding
-    from tasks.registry import again, lineage
-    from tasks.registry.kept import Kept
+    from tasks.registry import lineage
+    from tasks.registry.tracing import again
+    from tasks.registry.tracing.kept import Kept
 
     if not (work.place / "dvc.lock").is_file():
         raise UserError("nothing was built there yet", where=work.root, mend="the same command without --check")
@@ -140,13 +141,13 @@ def _compare(work: Any, tolerance: float) -> Sequence[Any]:
 def _given(row: Any) -> Any:
     from dataclasses import replace
 
-    from tasks.registry import again
+    from tasks.registry.tracing import again
 
     return row if row.verdict != again.NOT_REBUILT else replace(row, detail="data, taken by its hash")
 
 
 def _table(every: Sequence[Any]) -> list[str]:
-    from tasks.registry.again import NEVER
+    from tasks.registry.tracing.again import NEVER
 
     rows = [row for row in every if row.verdict != NEVER]
     never = sorted({row.path if not row.path.startswith("runs/") else "runs/" for row in every if row.verdict == NEVER})
@@ -156,7 +157,7 @@ def _table(every: Sequence[Any]) -> list[str]:
 
 
 def _verdict(rows: Sequence[Any]) -> int:
-    from tasks.registry import again
+    from tasks.registry.tracing import again
 
     counts = {verdict: sum(row.verdict == verdict for row in rows)
               for verdict in (again.EQUAL, again.NEAR, again.DIFFERS)}

@@ -20,7 +20,7 @@ def main(words: list[str]) -> int:
     options = arguments.parse_args(words)
     workspace = enter()
     from tasks.base.site import read_site
-    from tasks.registry.aliases import roll_back
+    from tasks.registry.promotion.aliases import roll_back
 
     done = roll_back(options.name, reason=options.reason, workspace=workspace, to=options.to)
     print(f"{done.name}: {done.note}")

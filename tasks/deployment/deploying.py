@@ -13,7 +13,8 @@ from tasks.base.errors import UserError, VisionmillError
 from tasks.base.site import Deploy, Site
 from tasks.deployment import places
 from tasks.deployment.smoke import try_bundle
-from tasks.registry import audit, remarks, store, versions
+from tasks.registry import store, versions
+from tasks.registry.promotion import audit, remarks
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -19,8 +19,9 @@ from tasks.base.files import digest_value, read_json, write_json
 from tasks.base.site import Site, read_site
 from tasks.deployment import places
 from tasks.deployment.deploying import Deployed, deploy_locked, locked, tag_of
-from tasks.registry import aliases, audit, remarks, store, versions
-from tasks.registry.audit import Entry
+from tasks.registry import store, versions
+from tasks.registry.promotion import aliases, audit, remarks
+from tasks.registry.promotion.audit import Entry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

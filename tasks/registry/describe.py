@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from tasks.registry import lineage
-from tasks.registry.gate import GateReport
+from tasks.registry.gates.gate import GateReport
 from tasks.registry.outputs import Outputs
 from tasks.runtime.artefacts import in_order
 

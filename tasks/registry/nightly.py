@@ -61,7 +61,7 @@ def evaluate_champion(workspace: Path) -> Night | None:
     from tasks.data.table import read_dataset
     from tasks.metrics.bootstrap import resample, spread
     from tasks.metrics.testset import digest_testset
-    from tasks.registry.answers import answers
+    from tasks.registry.gates.answers import answers
 
     held = versions.champion(workspace=workspace)
     if held is None:

@@ -13,12 +13,12 @@ from tasks.base.files import digest_file, digest_tree, digest_value, read_json
 from tasks.base.params import read_yaml
 from tasks.metrics.targets import chosen_targets
 from tasks.registry import lineage
-from tasks.registry.evidence import BASELINE, Champion, Evidence
+from tasks.registry.gates.evidence import BASELINE, Champion, Evidence
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tasks.registry.contest import Contest
+    from tasks.registry.gates.contest import Contest
 
 FILES = ("dvc.lock", "dvc.yaml", "params.yaml")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tasks.base.params import read_yaml
 from tasks.registry import alone, smoke
-from tasks.registry.gate import GateReport
+from tasks.registry.gates.gate import GateReport
 from tasks.registry.outputs import FILES, Outputs
 
 NEEDS = ("mlflow", "numpy", "pillow", "onnxruntime", "pandas")

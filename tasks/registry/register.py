@@ -18,7 +18,7 @@ from tasks.base.params import Params as BaseParams
 from tasks.base.params import load
 from tasks.registry import package, restore, runs, store, versions
 from tasks.registry.describe import describe, told
-from tasks.registry.gate import Gate, GateReport, judge, load_gate
+from tasks.registry.gates.gate import Gate, GateReport, judge, load_gate
 from tasks.registry.outputs import Outputs, number_tags, read_outputs, version_tags
 from tasks.registry.registered import Registration, is_registered, remember
 
@@ -101,7 +101,7 @@ def _judge(mlflow: MlflowClient, name: str, outputs: Outputs, gate: Gate, preset
 
 
 def _against(mlflow: MlflowClient, name: str, outputs: Outputs, gate: Gate, preset: str, alias: str) -> GateReport:
-    from tasks.registry.opponents import contest, opponent
+    from tasks.registry.gates.opponents import contest, opponent
 
     held = opponent(mlflow, name, alias)
     return judge(gate, outputs.evidence(held, *contest(outputs, held, gate, name)), preset)
@@ -184,7 +184,7 @@ def _annotate(mlflow: MlflowClient, version: Any, outputs: Outputs, report: Gate
 
 def _move_aliases(mlflow: MlflowClient, version: Any, report: GateReport, policy: str, workspace: Path) -> str:
     """Move the aliases; returns what happened, in one sentence."""
-    from tasks.registry.aliases import promote, set_alias
+    from tasks.registry.promotion.aliases import promote, set_alias
 
     name, number = version.name, str(version.version)
     held, candidate = (versions.by_alias(mlflow, name, alias) for alias in ("champion", "candidate"))

@@ -12,7 +12,7 @@ from typing import Any
 from tasks.base.errors import ParamsError
 from tasks.base.files import digest_file, digest_value, read_json, write_json
 from tasks.registry import store
-from tasks.registry.gate import GateReport, load_gate
+from tasks.registry.gates.gate import GateReport, load_gate
 
 FILE = Path(store.STATE) / "registered.json"
 

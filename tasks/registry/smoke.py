@@ -12,9 +12,9 @@ from PIL import Image
 
 from tasks.base.errors import VisionmillError
 from tasks.base.files import write_atomic, write_json
-from tasks.registry.answers import opened
-from tasks.registry.gate import GateReport
-from tasks.registry.opponents import test_set
+from tasks.registry.gates.answers import opened
+from tasks.registry.gates.gate import GateReport
+from tasks.registry.gates.opponents import test_set
 from tasks.registry.outputs import Outputs
 from tasks.registry.runs import warn
 

@@ -192,7 +192,7 @@ def _part(piece: Path, part: Part, uri: str) -> Path:
 
 def _known(name: str | None, workspace: Path, what: str) -> list[dict[str, Any]]:
     """All versions as plain data, newest first; an embedded store is asked without MLflow."""
-    from tasks.registry.reading import own_name, reading
+    from tasks.registry.tracing.reading import own_name, reading
 
     with reading(workspace, what) as registry:
         return [{"name": one.name, "version": one.version, "aliases": sorted(one.aliases), "created": one.created,

@@ -30,7 +30,7 @@ def versus_page(told: dict[str, Any], dataset: Dataset, raw: Path | None, worst:
     """The comparison as one HTML text that needs no other file.
 
     Args:
-        told: what `tasks.registry.comparing.compare` found.
+        told: what `tasks.registry.comparison.comparing.compare` found.
         raw: folder of the pictures, None where they are not here: the page then shows none.
         worst: pictures on which they differ most.
     """

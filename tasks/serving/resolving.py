@@ -97,7 +97,7 @@ def _described(path: Path) -> tuple[str, list[str], str]:
 
 def _registered(address: str, workspace: Path) -> tuple[Path, str, str | None]:
     """The file, the number and the artefact of a version; MLflow is imported only for what is not on this disk."""
-    from tasks.registry.reading import find, reading
+    from tasks.registry.tracing.reading import find, reading
     from tasks.registry.versions import ADDRESS, local_files, resolve_model
 
     if not ADDRESS.fullmatch(address):

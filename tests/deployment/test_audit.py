@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tasks.base.errors import UserError
-from tasks.registry import aliases, audit, journal, store
+from tasks.registry import store
+from tasks.registry.promotion import aliases, audit, journal
 
 from .cases import NAME, tags
 from .cases import aliases as held

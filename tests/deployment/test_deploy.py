@@ -14,7 +14,8 @@ from tasks.base.errors import UserError
 from tasks.base.files import read_json, write_json
 from tasks.base.site import Deploy, read_site
 from tasks.deployment import deploy, following, placed, places, smoke
-from tasks.registry import aliases, audit, remarks, store
+from tasks.registry import store
+from tasks.registry.promotion import aliases, audit, remarks
 
 from . import cases
 from .cases import NAME, tags

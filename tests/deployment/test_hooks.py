@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tasks.registry import hooks
-from tasks.registry.hooks import Deliveries, Told
-from tasks.registry.receiver import MOST_BYTES, PATH, Receiver
+from tasks.registry.promotion import hooks
+from tasks.registry.promotion.hooks import Deliveries, Told
+from tasks.registry.promotion.receiver import MOST_BYTES, PATH, Receiver
 
 BODY = {"entity": "model_version_alias", "action": "created", "timestamp": "2026-01-01T00:00:00+00:00",
         "data": {"name": "cells", "alias": "champion", "version": "3"}}

@@ -12,7 +12,8 @@ import pytest
 
 from flows.watching import Watch, alone, main
 from tasks.base.errors import UserError, WorkspaceBusy
-from tasks.registry import aliases, audit, store
+from tasks.registry import store
+from tasks.registry.promotion import aliases, audit
 
 from . import cases, live
 from .cases import NAME, tags

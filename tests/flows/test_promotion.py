@@ -41,7 +41,7 @@ def test_the_flow_deploys_and_tells_the_blocks(prefect_api: str, root: Path, mlf
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
     from flows.promotion import promotion
-    from tasks.registry import audit
+    from tasks.registry.promotion import audit
 
     url, bodies = chat
     CustomWebhookNotificationBlock(name="team", url=url, json_data={"text": "{{subject}}"}).save("team", overwrite=True)

@@ -17,7 +17,7 @@ from flows import cli, projecting
 from flows.commands import status
 from flows.workspace import leave_note
 from tasks.registry import store
-from tasks.registry.history import history
+from tasks.registry.tracing.history import history
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.registry.again import DIFFERS, EQUAL, NEAR, NEVER, NOT_REBUILT, Compared, Sides, code_differs, compare, holds
-from tasks.registry.kept import Kept
+from tasks.registry.tracing.again import (
+    DIFFERS,
+    EQUAL,
+    NEAR,
+    NEVER,
+    NOT_REBUILT,
+    Compared,
+    Sides,
+    code_differs,
+    compare,
+    holds,
+)
+from tasks.registry.tracing.kept import Kept
 
 HERE, ELSEWHERE = "this processor, 2 threads", "another, 8 threads"
 

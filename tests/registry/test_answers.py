@@ -12,8 +12,8 @@ import pytest
 
 from tasks.base.errors import DataError, UserError
 from tasks.data.table import Dataset
-from tasks.registry import answers as answering
-from tasks.registry.answers import FOLDER, answers, by_name
+from tasks.registry.gates import answers as answering
+from tasks.registry.gates.answers import FOLDER, answers, by_name
 
 from .cases import CLASSES, PICTURES, found_by, scene, tiny_onnx, write_pictures
 

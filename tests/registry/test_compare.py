@@ -15,10 +15,10 @@ from tasks.base.errors import DataError, UserError
 from tasks.base.files import read_json
 from tasks.data.table import Dataset, read_dataset, write_dataset
 from tasks.registry import store
-from tasks.registry.compared import text
-from tasks.registry.comparing import compare, run_compare
+from tasks.registry.comparison.compared import text
+from tasks.registry.comparison.comparing import compare, run_compare
+from tasks.registry.comparison.sides import address, side
 from tasks.registry.register import register
-from tasks.registry.sides import address, side
 from tasks.registry.versions import resolve_model
 
 from .cases import PICTURES, tiny_onnx, write_line

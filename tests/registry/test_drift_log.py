@@ -67,7 +67,7 @@ def test_the_champion_of_the_night(workspace: Path, monkeypatch: pytest.MonkeyPa
     write_split(workspace / "data/split", 40)
     box = np.array([[10, 10, 50, 50]], np.float32)
     found = dict.fromkeys(range(20), Detections(box, np.array([0.9], np.float32), np.array([0])))
-    monkeypatch.setattr("tasks.registry.answers.answers", lambda *given: detections_table(found))
+    monkeypatch.setattr("tasks.registry.gates.answers.answers", lambda *given: detections_table(found))
     monkeypatch.setattr(nightly.versions, "champion", lambda **given: champion(AP="0.9", AP50="0.9", test_hash="old"))
     night = nightly.evaluate_champion(workspace)
     assert night and night.AP50.value == pytest.approx(0.5, abs=0.02) and not night.same_test
@@ -88,6 +88,6 @@ def test_a_version_without_numbers_and_no_champion(workspace: Path, monkeypatch:
     with pytest.raises(UserError, match="no test pictures"):
         nightly.evaluate_champion(workspace)
     write_split(workspace / "data/split", 4)
-    monkeypatch.setattr("tasks.registry.answers.answers", lambda *given: detections_table({}))
+    monkeypatch.setattr("tasks.registry.gates.answers.answers", lambda *given: detections_table({}))
     night = nightly.evaluate_champion(workspace)
     assert night and night.change == (None, None, None) and not night.shown and "nothing to measure" in night.told()

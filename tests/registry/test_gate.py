@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.base.errors import DataError, ParamsError
-from tasks.registry.gate import Champion, Evidence, Gate, GateReport, judge, load_gate
+from tasks.registry.gates.gate import Champion, Evidence, Gate, GateReport, judge, load_gate
 
 from .cases import benchmark, evaluation, export_json
 

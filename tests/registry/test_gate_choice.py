@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.registry.gate import Champion, Evidence, Gate, GateReport, Latency, judge
+from tasks.registry.gates.gate import Champion, Evidence, Gate, GateReport, Latency, judge
 
 from .cases import KINDS, benchmark, evaluation, export_json
 

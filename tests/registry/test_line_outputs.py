@@ -150,7 +150,7 @@ def test_errors_of_ours_pass_unchanged(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_away_does_not_read_as_no_champion(registered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.registry.opponents import opponent
+    from tasks.registry.gates.opponents import opponent
 
     monkeypatch.setattr("mlflow.MlflowClient.get_model_version_by_alias", refuse("busy", "TEMPORARILY_UNAVAILABLE"))
     with (pytest.raises(VisionmillError, match="a version was registered: busy"),

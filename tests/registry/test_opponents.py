@@ -15,7 +15,7 @@ from tasks.base.files import read_json, write_json
 from tasks.data.table import Dataset, read_dataset, write_dataset
 from tasks.metrics.testset import digest_testset
 from tasks.registry import store, versions
-from tasks.registry.gate import GateReport, Rule
+from tasks.registry.gates.gate import GateReport, Rule
 from tasks.registry.register import register
 from tasks.registry.versions import resolve_model
 
@@ -60,7 +60,7 @@ def test_the_same_answers_are_not_computed_twice(make_workspace: Make, monkeypat
     register(workspace)
     write_line(workspace, ap=0.3)
     register(workspace)
-    monkeypatch.setattr("tasks.registry.answers._ask", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr("tasks.registry.gates.answers._ask", lambda *_: pytest.fail("asked again"))
     write_line(workspace, ap=0.35)
     told = rule(register(workspace).gate, "AP against the champion")
     assert told.numbers["champion"] == pytest.approx(0.5, abs=0.05)
@@ -102,7 +102,7 @@ def test_a_store_that_is_away_is_no_unreadable_champion(make_workspace: Make, mo
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         raise UserError("the version's files cannot be fetched")
 
-    monkeypatch.setattr("tasks.registry.answers.resolve_model", away)
+    monkeypatch.setattr("tasks.registry.gates.answers.resolve_model", away)
     with pytest.raises(UserError, match="cannot be reached"):
         register(workspace)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tasks.base.errors import UserError
-from tasks.registry import reading, store, versions
+from tasks.registry import store, versions
+from tasks.registry.tracing import reading
 
 from .cases import write_line
 

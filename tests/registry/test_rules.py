@@ -10,11 +10,11 @@ import pytest
 from tasks.base.errors import ParamsError
 from tasks.data.table import Dataset
 from tasks.metrics.bootstrap import paired
-from tasks.registry.contest import Contest
-from tasks.registry.gate import Champion, Evidence, Gate, artefact_rules, judge
-from tasks.registry.rules.accuracy import accuracy_rules
-from tasks.registry.rules.parts import class_rules, slice_rules
-from tasks.registry.verdict import Rule
+from tasks.registry.gates.contest import Contest
+from tasks.registry.gates.gate import Champion, Evidence, Gate, artefact_rules, judge
+from tasks.registry.gates.rules.accuracy import accuracy_rules
+from tasks.registry.gates.rules.parts import class_rules, slice_rules
+from tasks.registry.gates.verdict import Rule
 from tests.metrics.conftest import dataset_of, table_of
 
 from .cases import KINDS, benchmark, evaluation, export_json
@@ -220,7 +220,7 @@ def test_pictures_are_not_drawn_for_a_file_that_is_out_already(monkeypatch: pyte
     asked: list[str] = []
     given = evidence(set(), exports={"cpu-fp32": export_json(0.9), "cpu-int8": export_json()},
                      findings={"checked": {"images": 1, "annotations": 1}})
-    monkeypatch.setattr("tasks.registry.gate.artefact_rules",
+    monkeypatch.setattr("tasks.registry.gates.gate.artefact_rules",
                         lambda gate, one, artefact: asked.append(artefact) or artefact_rules(gate, one, artefact))
     report = judge(Gate(prefer="pruned/cpu-fp32"), given)
     assert report.artefact == JUDGED and asked == [JUDGED] and len(KINDS) == 6

@@ -16,10 +16,11 @@ import pytest
 from tasks.base.errors import UserError
 from tasks.base.files import digest_file, read_json, write_json
 from tasks.data.table import ANNOTATIONS, IMAGES, Dataset, Meta, write_dataset
-from tasks.registry import origins, reading, store
-from tasks.registry.kept import Kept
+from tasks.registry import store
 from tasks.registry.register import register
-from tasks.registry.trail import trail
+from tasks.registry.tracing import origins, reading
+from tasks.registry.tracing.kept import Kept
+from tasks.registry.tracing.trail import trail
 from tasks.reporting.project.lineage_page import lineage_page
 
 from .cases import commit

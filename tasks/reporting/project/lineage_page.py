@@ -15,7 +15,7 @@ KINDS = {"pass": "pass", "fail": "fail"}
 
 
 def lineage_page(told: Mapping[str, Any]) -> str:
-    """One HTML text from a trail (`tasks.registry.trail`); names and texts in it are escaped."""
+    """One HTML text from a trail (`tasks.registry.tracing.trail`); names and texts in it are escaped."""
     version = told["version"]
     facts = [("Version", version["version"]), ("Aliases", ", ".join(version["aliases"]) or "none"),
              ("Registered", day(version["created"])), ("Gate", told["gate"]["verdict"] or "not asked"),

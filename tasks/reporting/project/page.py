@@ -23,7 +23,7 @@ def project_page(told: Mapping[str, Any], around: Mapping[str, Any]) -> str:
     """One HTML text of a workspace.
 
     Args:
-        told: `tasks.registry.history.history`.
+        told: `tasks.registry.tracing.history.history`.
         around: what flows know: workspace (path), notes (last_run, last_retrain), flows (list of name, state, started
             in ms, seconds), services (name → url), made (ms); each may be missing.
     """

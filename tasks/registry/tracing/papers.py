@@ -12,7 +12,7 @@ from tasks.base.files import digest_file, folder_atomic, write_atomic
 from tasks.registry import store, versions
 from tasks.registry.lineage import git
 from tasks.registry.outputs import FILES
-from tasks.registry.reading import Known, Registry
+from tasks.registry.tracing.reading import Known, Registry
 
 
 @dataclass(frozen=True)

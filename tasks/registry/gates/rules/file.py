@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.registry.evidence import BASELINE, Champion, Evidence
-from tasks.registry.policy import Gate, Size
-from tasks.registry.verdict import Rule, at_most
+from tasks.registry.gates.evidence import BASELINE, Champion, Evidence
+from tasks.registry.gates.policy import Gate, Size
+from tasks.registry.gates.verdict import Rule, at_most
 
 GROUP = "file"
 

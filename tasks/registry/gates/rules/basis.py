@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.registry.evidence import Evidence
-from tasks.registry.policy import Gate
-from tasks.registry.verdict import Rule, Verdict
+from tasks.registry.gates.evidence import Evidence
+from tasks.registry.gates.policy import Gate
+from tasks.registry.gates.verdict import Rule, Verdict
 
 GROUP = "basis"
 

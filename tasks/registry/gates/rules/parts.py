@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tasks.registry.evidence import Evidence
-from tasks.registry.policy import Classes, Gate, Slice
-from tasks.registry.rules.accuracy import Key, versus_rule
-from tasks.registry.verdict import Rule, Verdict, at_least
+from tasks.registry.gates.evidence import Evidence
+from tasks.registry.gates.policy import Classes, Gate, Slice
+from tasks.registry.gates.rules.accuracy import Key, versus_rule
+from tasks.registry.gates.verdict import Rule, Verdict, at_least
 
 if TYPE_CHECKING:
     from tasks.metrics.slices import Part
-    from tasks.registry.contest import Contest
+    from tasks.registry.gates.contest import Contest
 
 CLASSES, SLICES = "classes", "slices"
 LISTED = 8  # classes that one line names

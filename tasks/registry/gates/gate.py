@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tasks.base.errors import DataError
-from tasks.registry.evidence import BASELINE, Champion, Evidence
-from tasks.registry.policy import ChampionRule, Gate, Latency, load_gate
-from tasks.registry.rules.accuracy import accuracy_rules
-from tasks.registry.rules.basis import basis_rules
-from tasks.registry.rules.file import file_rules
-from tasks.registry.rules.parts import class_rules, slice_rules
-from tasks.registry.verdict import GateReport, Rule, Verdict
+from tasks.registry.gates.evidence import BASELINE, Champion, Evidence
+from tasks.registry.gates.policy import ChampionRule, Gate, Latency, load_gate
+from tasks.registry.gates.rules.accuracy import accuracy_rules
+from tasks.registry.gates.rules.basis import basis_rules
+from tasks.registry.gates.rules.file import file_rules
+from tasks.registry.gates.rules.parts import class_rules, slice_rules
+from tasks.registry.gates.verdict import GateReport, Rule, Verdict
 
 __all__ = ["BASELINE", "Champion", "ChampionRule", "Evidence", "Gate", "GateReport", "Latency", "Rule", "Verdict",
            "artefact_rules", "judge", "load_gate"]

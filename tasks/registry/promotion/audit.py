@@ -1,7 +1,7 @@
 """Who moved which alias when, what the gate had said, and why: every change, in the order that it happened.
 
-The table is `tasks.registry.journal`; here its rows become entries, and what they mean for a version is written on it:
-the history of its aliases as a tag, and a flag where it became champion without a passing gate. Nothing is reverted.
+The table is `tasks.registry.promotion.journal`; here its rows become entries, and what they mean for a version is written
+on it: the history of its aliases as a tag, and a flag where it became champion without a passing gate. Nothing is reverted.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.registry import journal as journals
-from tasks.registry import lineage, remarks, store, versions
-from tasks.registry.journal import Journal, Row
+from tasks.registry import lineage, store, versions
+from tasks.registry.promotion import journal as journals
+from tasks.registry.promotion import remarks
+from tasks.registry.promotion.journal import Journal, Row
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -96,7 +97,7 @@ def look(workspace: Path = Path(), *, tell: bool = True) -> list[Entry]:
         mlflow = store.client(workspace)
         with store.file_lock(workspace / store.STATE / LOCK), journals.opened(workspace) as journal:
             fresh = catch_up(mlflow, journal, workspace) if journal else []
-        from tasks.registry import following
+        from tasks.registry.promotion import following
 
         following.keep(mlflow, fresh, workspace)
         if tell:

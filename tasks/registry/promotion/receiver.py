@@ -8,8 +8,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tasks.registry import hooks
-from tasks.registry.hooks import Deliveries, Refused, Told
+from tasks.registry.promotion import hooks
+from tasks.registry.promotion.hooks import Deliveries, Refused, Told
 
 PATH = "/hooks/mlflow"
 MOST_BYTES = 65_536  # a delivery has some hundred

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.base.errors import DataError, VisionmillError
 from tasks.registry import store, versions
-from tasks.registry.contest import Contest
-from tasks.registry.evidence import Champion
-from tasks.registry.gate import Gate
+from tasks.registry.gates.contest import Contest
+from tasks.registry.gates.evidence import Champion
+from tasks.registry.gates.gate import Gate
 from tasks.registry.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_set(outputs: Outputs) -> tuple[Dataset | None, str]:
 
 
 def _answers(outputs: Outputs, dataset: Dataset, version: str) -> Any:
-    from tasks.registry.answers import answers
+    from tasks.registry.gates.answers import answers
 
     return answers(version, dataset, outputs.workspace / "data/raw", outputs.workspace, **outputs.thresholds())
 

@@ -13,7 +13,7 @@ from tasks.base.errors import VisionmillError
 def audit(name: str, version: str | None = None, workspace: Path = Path()) -> list[dict[str, Any]]:
     """The changes of a model's aliases, oldest first, or of those that a version took part in; empty where the
     audit's table cannot be reached."""
-    from tasks.registry.audit import entries
+    from tasks.registry.promotion.audit import entries
 
     try:
         found = [asdict(entry) for entry in entries(name, workspace)]

@@ -13,9 +13,9 @@ from tasks.base.errors import UserError
 from tasks.base.files import write_atomic, write_json
 from tasks.metrics.disagreement import Differing, disagreement
 from tasks.metrics.slices import parts
-from tasks.registry.contest import Compared, Contest
-from tasks.registry.grounds import Test, detections, find_test
-from tasks.registry.sides import Side, side
+from tasks.registry.comparison.grounds import Test, detections, find_test
+from tasks.registry.comparison.sides import Side, side
+from tasks.registry.gates.contest import Compared, Contest
 
 CUTS = ("box_size", "picture_size", "tags", "folder", "group")
 MOST_PARTS = 12  # of one cut
@@ -45,7 +45,7 @@ def run_compare(a: str, b: str, *, data: str | None = None, threshold: float = 0
     Raises:
         UserError, DataError: as `side` and `compare`.
     """
-    from tasks.registry.compared import text
+    from tasks.registry.comparison.compared import text
 
     if not 0 <= threshold <= 1 or pictures < 0:
         raise UserError("a score lies in 0..1, and pictures are counted from 0",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.base.errors import UserError
 from tasks.base.files import read_json
 from tasks.registry import store, versions
-from tasks.registry.answers import digest_artefact
+from tasks.registry.gates.answers import digest_artefact
 from tasks.runtime.artefacts import size_of
 
 if TYPE_CHECKING:

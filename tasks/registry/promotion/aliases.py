@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.base.errors import UserError
-from tasks.registry import audit, following, remarks, store, versions
-from tasks.registry import journal as journals
-from tasks.registry.audit import Entry
-from tasks.registry.journal import Journal
+from tasks.registry import store, versions
+from tasks.registry.promotion import audit, following, remarks
+from tasks.registry.promotion import journal as journals
+from tasks.registry.promotion.audit import Entry
+from tasks.registry.promotion.journal import Journal
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,7 +14,7 @@ from typing import Any
 
 from tasks.base.files import read_json
 from tasks.registry import lineage
-from tasks.registry.kept import Kept
+from tasks.registry.tracing.kept import Kept
 
 EQUAL, NEAR, DIFFERS, NEVER, NOT_REBUILT, BY_ACCURACY = (
     "equal", "equal within tolerance", "differs", "never compared", "not rebuilt", "by accuracy")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from tasks.registry.evidence import Champion, Evidence
-from tasks.registry.policy import ChampionRule, Gate
-from tasks.registry.verdict import Rule, Verdict, at_least
+from tasks.registry.gates.evidence import Champion, Evidence
+from tasks.registry.gates.policy import ChampionRule, Gate
+from tasks.registry.gates.verdict import Rule, Verdict, at_least
 
 if TYPE_CHECKING:
     from tasks.metrics.bootstrap import Interval
-    from tasks.registry.contest import Compared
+    from tasks.registry.gates.contest import Compared
 
 GROUP = "accuracy"
 Key = Literal["AP", "AP50"]

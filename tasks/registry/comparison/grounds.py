@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from tasks.base.errors import DataError, UserError
 from tasks.base.params import read_yaml
-from tasks.registry.answers import answers, by_name
+from tasks.registry.comparison.sides import Side
+from tasks.registry.gates.answers import answers, by_name
 from tasks.registry.lineage import value_at
-from tasks.registry.sides import Side
 
 if TYPE_CHECKING:
     from tasks.data.table import Dataset

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tasks.registry.contest import Contest
+    from tasks.registry.gates.contest import Contest
 
 BASELINE = "trained/torch"
 

@@ -14,10 +14,11 @@ from typing import Any
 from tasks.base.errors import UserError, VisionmillError
 from tasks.base.files import digest_file, read_json
 from tasks.base.params import read_yaml
-from tasks.registry import lineage, origins, standing, versions
-from tasks.registry.kept import Kept
-from tasks.registry.papers import Papers, papers
-from tasks.registry.reading import Known, Registry, Run, find, reading
+from tasks.registry import lineage, versions
+from tasks.registry.tracing import origins, standing
+from tasks.registry.tracing.kept import Kept
+from tasks.registry.tracing.papers import Papers, papers
+from tasks.registry.tracing.reading import Known, Registry, Run, find, reading
 
 RUN = "visionmill.run."
 LOCKS = {None, "1.0", "2.0"}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.base.errors import UserError, VisionmillError
 from tasks.base.files import digest_file, read_json
-from tasks.registry.kept import Kept
-from tasks.registry.reading import Known
+from tasks.registry.tracing.kept import Kept
+from tasks.registry.tracing.reading import Known
 
 if TYPE_CHECKING:
     import pyarrow as pa

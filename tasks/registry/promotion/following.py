@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import notify
-from tasks.registry import audit, store
-from tasks.registry import journal as journals
-from tasks.registry.audit import Entry
+from tasks.registry import store
+from tasks.registry.promotion import audit
+from tasks.registry.promotion import journal as journals
+from tasks.registry.promotion.audit import Entry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,7 +39,7 @@ def after(workspace: Path = Path()) -> None:
 
 def keep(mlflow: MlflowClient, fresh: list[Entry], workspace: Path = Path()) -> None:
     """Keep `previous` of every model whose champion somebody has moved."""
-    from tasks.registry.aliases import keep_previous
+    from tasks.registry.promotion.aliases import keep_previous
 
     for name in sorted({entry.name for entry in fresh if entry.alias == "champion"}):
         keep_previous(mlflow, name, workspace)

@@ -10,10 +10,11 @@ from typing import Any
 
 from tasks.base.errors import VisionmillError
 from tasks.base.files import read_json
-from tasks.registry import standing, versions
-from tasks.registry.kept import Kept
-from tasks.registry.reading import Known, Registry, own_name, reading
-from tasks.registry.trail import gate_report
+from tasks.registry import versions
+from tasks.registry.tracing import standing
+from tasks.registry.tracing.kept import Kept
+from tasks.registry.tracing.reading import Known, Registry, own_name, reading
+from tasks.registry.tracing.trail import gate_report
 
 LOOKED_INTO = 60  # versions whose interval is looked up in DVC's cache where no tag has it
 REPORTS = 6  # gate reports that are read

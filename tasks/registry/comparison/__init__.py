@@ -1,0 +1,1 @@
+"""Two versions or files side by side."""

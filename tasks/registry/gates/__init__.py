@@ -1,0 +1,1 @@
+"""May a version become champion: rules, their evidence, and the champion measured again."""

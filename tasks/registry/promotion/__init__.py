@@ -1,0 +1,1 @@
+"""Aliases, who moved them when, and the webhooks that tell of it."""
