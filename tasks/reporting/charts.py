@@ -67,11 +67,12 @@ def line(
     if not drawn:
         return frame.empty(title, missing)
     area = Area()
+    whole = all(isinstance(v, int) for one in drawn for v in one.x)
     xs = [float(v) for one in drawn for v in one.x]
     across = (
         logarithmic(xs, area.left, area.right)
         if log
-        else linear(xs, area.left, area.right, limits=x_limits or _tight(xs), wanted=6)
+        else linear(xs, area.left, area.right, limits=x_limits or _tight(xs), wanted=6, whole=whole)
     )
     up = linear([v for one in drawn for v in one.y if words.known(v)], area.bottom, area.top, limits=limits, zero=zero)
     marks = [_line(one, across, up, (x, y)) for one in sorted(drawn, key=lambda one: one.colour is not None)]

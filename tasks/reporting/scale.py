@@ -35,10 +35,14 @@ def linear(
     zero: bool = False,
     limits: tuple[float, float] | None = None,
     wanted: int = 5,
+    whole: bool = False,
 ) -> Scale:
-    """A linear axis that ends on round ticks; `limits` fixes its ends, `zero` includes 0."""
+    """A linear axis that ends on round ticks; `limits` fixes its ends, `zero` includes 0, `whole` has no tick between
+    whole numbers."""
     low, high = limits if limits else _span([v for v in values if words.known(v)], zero)
     step = round_step((high - low) / max(wanted, 1))
+    if whole:
+        step = max(1.0, math.ceil(step))
     if limits is None:
         low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

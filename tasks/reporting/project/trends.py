@@ -90,7 +90,7 @@ def data_section(told: Mapping[str, Any]) -> Section:
 
 
 def _line(name: str, rows: Sequence[Mapping[str, Any]], key: str, colour: int | None, *, dashed: bool = False) -> Line:
-    return Line(name, [float(row["version"]) for row in rows], [row[key] for row in rows], colour, dashed)
+    return Line(name, [int(row["version"]) for row in rows], [row[key] for row in rows], colour, dashed)
 
 
 def _limits(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
