@@ -10,13 +10,11 @@ from tasks.metrics.disagreement import Differing, Seen
 from tasks.reporting import charts, frame, words
 from tasks.reporting.charts import Bars
 from tasks.reporting.comparison import FEW_CLASSES, legend
-from tasks.reporting.markup import Markup, element, join, shorten, trusted
-from tasks.reporting.page import LOGO, POLICY
+from tasks.reporting.markup import Markup, element, join, shorten
 from tasks.reporting.pictures import Album, Mark, captioned, gallery
 from tasks.reporting.scale import linear
-from tasks.reporting.script import SCRIPT
 from tasks.reporting.section import Cell, Section, figure_cell, none, table, tile, tiles
-from tasks.reporting.style import stylesheet
+from tasks.reporting.shell import render
 
 if TYPE_CHECKING:
     from tasks.data.table import Dataset
@@ -35,29 +33,12 @@ def versus_page(told: dict[str, Any], dataset: Dataset, raw: Path | None, worst:
         worst: pictures on which they differ most.
     """
     sections = [summary(told), classes(told), slices(told), costs(told), differing(told, dataset, raw, worst)]
-    title = f"{told['a']['title']} and {told['b']['title']}"
-    head = element(
-        "head", element("meta", charset="utf-8"), element("title", title),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="referrer", content="no-referrer"), element("link", rel="icon", href="data:,"),
-        element("style", trusted(stylesheet() + STYLE)))
-    links = [element("li", element("a", section.title, href=f"#{section.name}")) for section in sections]
-    shell = element(
-        "div", _header(told), element("nav", element("h2", "Contents"), element("ol", links), aria_label="Contents"),
-        element("main", [section.render() for section in sections]), element("footer", _foot(told)), class_="shell")
-    body = element("body", shell, element("script", trusted(SCRIPT)))
-    return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
-
-
-def _header(told: dict[str, Any]) -> Markup:
     test = told["test"]
     facts = [("A", told["a"]["title"]), ("B", told["b"]["title"]), ("Pictures", words.count(test["images"])),
              ("Boxes", words.count(test["boxes"])), ("Test set", element("code", test["hash"][:16]))]
-    entries = [element("li", element("b", name), " ", value) for name, value in facts]
-    return element("header", element("p", LOGO, element("span", "visionmill · compare"), class_="kicker"),
-                   element("h1", f"{shorten(told['a']['title'], 50)} → {shorten(told['b']['title'], 50)}"),
-                   element("ul", entries, class_="facts"), class_="top")
+    heading = f"{shorten(told['a']['title'], 50)} → {shorten(told['b']['title'], 50)}"
+    return render(heading, "compare", facts, sections, tab=f"{told['a']['title']} and {told['b']['title']}",
+                  style=STYLE, foot=_foot(told))
 
 
 def _foot(told: dict[str, Any]) -> Markup:

@@ -8,11 +8,9 @@ from tasks.reporting.card.frames import Frames, Job, around
 from tasks.reporting.card.look import SCRIPT as AGAIN
 from tasks.reporting.card.look import STYLE
 from tasks.reporting.card.material import Material
-from tasks.reporting.markup import Markup, element, shorten, trusted
-from tasks.reporting.page import LOGO, POLICY
-from tasks.reporting.script import SCRIPT
+from tasks.reporting.markup import shorten
 from tasks.reporting.section import Section
-from tasks.reporting.style import stylesheet
+from tasks.reporting.shell import render
 
 LIMIT = 11_500_000  # bytes of the whole page
 
@@ -52,36 +50,9 @@ def _jobs(material: Material) -> list[Job]:
 
 
 def _render(material: Material, parts: list[Section]) -> str:
-    title = f"{shorten(material.facts['ref'], 60)}: data card"
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("title", title),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="referrer", content="no-referrer"),
-        element("link", rel="icon", href="data:,"),
-        element("style", trusted(stylesheet() + STYLE)),
-    )
-    links = [element("li", element("a", part.title, href=f"#{part.name}")) for part in parts]
-    shell = element(
-        "div",
-        _header(material),
-        element("nav", element("h2", "Contents"), element("ol", links), aria_label="Contents"),
-        element("main", [part.render() for part in parts]),
-        element("footer", "Made by visionmill. This page needs no network and no other file."),
-        class_="shell",
-    )
-    body = element("body", shell, element("script", trusted(SCRIPT + AGAIN)))
-    return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
-
-
-def _header(material: Material) -> Markup:
     facts, classes = material.facts, material.now.meta.classes
     names = ", ".join(shorten(c, 24) for c in classes[:8])
     names += f" and {words.count(len(classes) - 8)} more" if len(classes) > 8 else ""
     told = [("Pictures", words.count(facts["pictures"])), (words.plural(len(classes), "class"), names or "none"),
             ("Licence", facts["licence"]), ("Against", material.names[1] or None)]
-    entries = [element("li", element("b", name), " ", element("bdi", value)) for name, value in told if value]
-    return element("header", element("p", LOGO, element("span", "visionmill · data card"), class_="kicker"),
-                   element("h1", shorten(facts["ref"], 80)), element("ul", entries, class_="facts"), class_="top")
+    return render(shorten(facts["ref"], 80), "data card", told, parts, style=STYLE, script=AGAIN)

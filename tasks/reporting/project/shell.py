@@ -1,4 +1,4 @@
-"""What the pages of this folder share: head, contents and foot around their sections, and how they write time."""
+"""What the pages of this folder share: their style, and how they write time, hashes and verdicts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.reporting.markup import Child, Markup, element, shorten, trusted
-from tasks.reporting.page import LOGO, POLICY
-from tasks.reporting.script import SCRIPT
+from tasks.reporting.markup import Child, Markup, element, shorten
 from tasks.reporting.section import Section
-from tasks.reporting.style import stylesheet
+from tasks.reporting.shell import render
 
 STYLE = """
 .flow{max-width:560px;margin:0 auto}
@@ -37,35 +35,7 @@ border:1px solid var(--rule)}
 
 def page(title: str, kicker: str, facts: Sequence[tuple[str, Child]], sections: Sequence[Section]) -> str:
     """One HTML text that needs no other file and no network."""
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("title", f"{shorten(title, 60)}: {kicker}"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="referrer", content="no-referrer"),
-        element("link", rel="icon", href="data:,"),
-        element("style", trusted(stylesheet() + STYLE)),
-    )
-    links = [element("li", element("a", part.title, href=f"#{part.name}")) for part in sections]
-    entries = [element("li", element("b", name), " ", element("bdi", value)) for name, value in facts if value]
-    header = element(
-        "header",
-        element("p", LOGO, element("span", f"visionmill · {kicker}"), class_="kicker"),
-        element("h1", shorten(title, 80)),
-        element("ul", entries, class_="facts"),
-        class_="top",
-    )
-    shell = element(
-        "div",
-        header,
-        element("nav", element("h2", "Contents"), element("ol", links), aria_label="Contents"),
-        element("main", [part.render() for part in sections]),
-        element("footer", "Made by visionmill. This page needs no network and no other file."),
-        class_="shell",
-    )
-    body = element("body", shell, element("script", trusted(SCRIPT)))
-    return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
+    return render(shorten(title, 80), kicker, facts, sections, style=STYLE)
 
 
 def day(ms: object) -> str:
