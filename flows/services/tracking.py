@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.cli import explain
 from tasks.base.errors import UserError
-from tasks.registry import moved, store
+from tasks.registry import store
 
 
 def main(words: list[str]) -> None:
@@ -20,7 +20,9 @@ def main(words: list[str]) -> None:
     if not uri.startswith("sqlite:///") or not Path(uri.removeprefix("sqlite:///")).exists():
         store.client()
     elif uri == store.own_uri():
-        moved.follow(Path())
+        from tasks.registry.moved import follow
+
+        follow(Path())
     os.execv(sys.executable, [sys.executable, "-P", "-m", "mlflow", "server", *words])
 
 
