@@ -20,9 +20,7 @@ def main(words: list[str]) -> None:
     if not uri.startswith("sqlite:///") or not Path(uri.removeprefix("sqlite:///")).exists():
         store.client()
     elif uri == store.own_uri():
-        from tasks.registry.moved import follow
-
-        follow(Path())
+        store.follow_move(Path())
     os.execv(sys.executable, [sys.executable, "-P", "-m", "mlflow", "server", *words])
 
 

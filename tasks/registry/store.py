@@ -165,6 +165,13 @@ def _away(error: Exception, uri: str) -> UserError:
     return UserError(f"the MLflow store cannot be reached: {reason}", where=shown(uri), mend=mend)
 
 
+def follow_move(workspace: Path) -> None:
+    """For who reads the workspace's own file by itself what `client` does: its addresses follow a move."""
+    uri = tracking_uri(workspace)
+    with file_lock(_lock_of(uri, workspace)):
+        _follow(uri, workspace)
+
+
 def _follow(uri: str, workspace: Path) -> None:
     """Artefacts' addresses in the workspace's own file follow the workspace when it was moved or copied."""
     if uri == own_uri(workspace):

@@ -77,7 +77,7 @@ def test_ctrl_c_on_a_terminal(toy: Toy) -> None:
     text = read_terminal(terminal, None)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 130
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
     assert "interrupted" in text and "Traceback" not in text
     assert all_gone(toy)
     assert_whole(toy)

@@ -154,6 +154,7 @@ def kills(site: Site, count: int, seed: int, by_flow: bool, victims: list[str]) 
         site.rebuilt(ap, by_flow, said)
 
 
+@pytest.mark.slow
 def test_three_kills_by_hand(site: Site) -> None:
     """`dvc repro` and `visionmill register`, which take seconds."""
     kills(site, 3, 1, False, ["stage", "mlflow", "postgres"])

@@ -214,6 +214,7 @@ def test_a_run_waits_for_a_persons_run_and_says_so(up: Up, second: Toy) -> None:
     assert all(run["state"]["type"] == "COMPLETED" for run in runs)
 
 
+@pytest.mark.slow
 def test_with_all_gpu_slots_taken_a_run_waits_in_sight(up: Up, second: Toy) -> None:
     limit = call(f"{up.api}/v2/concurrency_limits/tag:gpu")
     held = call(f"{up.api}/v2/concurrency_limits/increment-with-lease",
@@ -254,6 +255,7 @@ def test_examples_of_the_documentation_run(up: Up, tmp_path: Path) -> None:
         assert "boxes" in said or "invocations" not in code, said
 
 
+@pytest.mark.slow
 def test_a_killed_server_comes_back_and_a_run_goes_on(up: Up) -> None:
     """A person's run, whose server is killed in the middle."""
     api = up.api

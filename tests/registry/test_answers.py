@@ -74,8 +74,8 @@ def test_names_and_ids() -> None:
 
 def test_two_processes_ask_once(tmp_path: Path, data: tuple[Dataset, Path]) -> None:
     tiny_onnx(tmp_path / "a.onnx")
-    ask = ("import sys; from pathlib import Path; from tasks.registry import answers; from tests.registry.cases import "
-           "scene; f = Path(sys.argv[1]); was = answers._ask; "
+    ask = ("import sys; from pathlib import Path; from tasks.registry.gates import answers; "
+           "from tests.registry.cases import scene; f = Path(sys.argv[1]); was = answers._ask; "
            "answers._ask = lambda *w: (print('asked'), was(*w))[1]; "
            "print(answers.answers(f / 'a.onnx', scene(f / 'raw'), f / 'raw', f).num_rows)")
     running = [subprocess.Popen([sys.executable, "-c", ask, str(tmp_path)], stdout=subprocess.PIPE, text=True,

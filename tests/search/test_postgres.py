@@ -107,6 +107,7 @@ def test_two_workers_share_a_study_and_one_dies(plan_with: Callable[..., Plan], 
     assert [(t.number, t.state.is_finished()) for t in study.get_trials()] == [(n, True) for n in range(8)]
 
 
+@pytest.mark.slow
 def test_two_workers_at_once_make_no_trial_too_many(plan_with: Callable[..., Plan], database: str,
                                                     workspace: Path) -> None:
     both = [worker(workspace, 0.02), worker(workspace, 0.02)]

@@ -1,7 +1,8 @@
 """Who moved which alias when, what the gate had said, and why: every change, in the order that it happened.
 
-The table is `tasks.registry.promotion.journal`; here its rows become entries, and what they mean for a version is written
-on it: the history of its aliases as a tag, and a flag where it became champion without a passing gate. Nothing is reverted.
+The table is that of `tasks.registry.promotion.journal`; here its rows become entries, and what they mean for a version
+is written on it: the history of its aliases as a tag, and a flag where it became champion without a passing gate.
+Nothing is reverted.
 """
 
 from __future__ import annotations

@@ -96,6 +96,7 @@ def open_registry(workspace: Path = Path()) -> Registry:
         file = workspace / uri.removeprefix("sqlite:///").partition("?")[0]
         if not file.exists():
             return Nothing()
+        store.follow_move(workspace)
         embedded = Embedded(file)
         if embedded.readable():
             return embedded
