@@ -7,13 +7,13 @@ that is relative all the same from the current folder, which for `mlflow ui` and
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from tasks.base.files import write_atomic
 from tasks.registry import store
-from tasks.registry.runs import warn
 
 # table, column: where MLflow 3.17 keeps addresses of files
 COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"),
@@ -42,7 +42,8 @@ def follow(workspace: Path) -> list[str]:
         base.execute("commit")
     for old, name in known.items():
         _keep_name(name, Path(old), root)
-        warn(f"this workspace was moved or copied from {old}: its runs and versions now point to {root}")
+        print(f"note: this workspace was moved or copied from {old}: its runs and versions now point to {root}",
+              file=sys.stderr, flush=True)
     return list(known)
 
 
