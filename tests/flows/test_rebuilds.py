@@ -171,6 +171,7 @@ def test_kills_of_flows(site: Site, prefect_api: str) -> None:
     kills(site, 25, 3, True, ["stage", "flow", "register", "mlflow", "postgres"])
 
 
+@pytest.mark.slow
 def test_nothing_of_the_site_is_left(site: Site) -> None:
     done = subprocess.run(["git", "status", "--porcelain", "--ignored"], cwd=site.line.path, capture_output=True,
                           text=True, check=True)
