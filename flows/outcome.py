@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,8 @@ def run_flow(flow: Callable[..., Any], words: list[str], told: tuple[type[Vision
 def end_with(main: Callable[[list[str]], int], interrupted: str) -> NoReturn:
     """End the process with what `main` returns; 130 and one line after an interrupt."""
     quiet()
+    # a shell starts its background jobs with interrupts ignored; the supervisor's must be heard
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

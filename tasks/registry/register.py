@@ -95,16 +95,16 @@ def _judge(mlflow: MlflowClient, name: str, outputs: Outputs, gate: Gate, preset
     report = _against(mlflow, name, outputs, gate, preset, "champion")
     known = _known(mlflow, name, outputs.key(), report.artefact)
     if known is not None and "champion" in known.aliases:
-        again = _against(mlflow, name, outputs, gate, preset, "previous")
-        report = again if again.artefact == report.artefact else report
+        report = _against(mlflow, name, outputs, gate, preset, "previous", report.artefact)
     return report, known
 
 
-def _against(mlflow: MlflowClient, name: str, outputs: Outputs, gate: Gate, preset: str, alias: str) -> GateReport:
+def _against(mlflow: MlflowClient, name: str, outputs: Outputs, gate: Gate, preset: str, alias: str,
+             only: str | None = None) -> GateReport:
     from tasks.registry.gates.opponents import contest, opponent
 
     held = opponent(mlflow, name, alias)
-    return judge(gate, outputs.evidence(held, *contest(outputs, held, gate, name)), preset)
+    return judge(gate, outputs.evidence(held, *contest(outputs, held, gate, name)), preset, only)
 
 
 def _known(mlflow: MlflowClient, name: str, key: str, artefact: str) -> Any | None:

@@ -129,11 +129,11 @@ def test_killed_while_it_follows(make_workspace: Make, tmp_path: Path, monkeypat
             raise KeyboardInterrupt
         point(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(moved, "_point", break_off)
-    with pytest.raises(KeyboardInterrupt):
-        store.client(new)
+    with monkeypatch.context() as broken:  # the fixtures' settings stay
+        broken.setattr(moved, "_point", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            store.client(new)
     assert sorted(addresses(new)) == was, "all of it or nothing"
-    monkeypatch.undo()
     assert resolve_model("models:/cells/1", workspace=new).is_file()
 
 

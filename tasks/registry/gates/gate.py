@@ -17,11 +17,14 @@ __all__ = ["BASELINE", "Champion", "ChampionRule", "Evidence", "Gate", "GateRepo
            "artefact_rules", "judge", "load_gate"]
 
 
-def judge(gate: Gate, evidence: Evidence, name: str = "default") -> GateReport:
+def judge(gate: Gate, evidence: Evidence, name: str = "default", only: str | None = None) -> GateReport:
     """Choose the artefact and apply every rule to it.
 
     The preferred artefact is judged when it keeps every limit and is not slower than the float file of its model; else
     the fastest exported one that keeps them; else the preferred one, so that the report says what is wrong with it.
+
+    Args:
+        only: the artefact to judge where there is no choice: one that is registered already.
 
     Raises:
         DataError: nothing was exported and evaluated.
@@ -43,7 +46,8 @@ def judge(gate: Gate, evidence: Evidence, name: str = "default") -> GateReport:
         # drawing pictures takes up to minutes: not for a file that is out already
         return _keeps(files[artefact]) and _keeps(rules(artefact))
 
-    artefact, choice = _choose(gate, evidence, exported, admissible)
+    artefact, choice = (only, "the one that this version serves") if only else _choose(gate, evidence, exported,
+                                                                                   admissible)
     held = evidence.champion.version if evidence.champion else None
     judged = [*rules(artefact), *files[artefact], *basis_rules(gate, evidence, artefact)]
     return GateReport(name, artefact, choice, judged, held, gate.model_dump(mode="json"))
