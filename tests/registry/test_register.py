@@ -78,6 +78,22 @@ def test_same_outputs_are_one_version(make_workspace: Make) -> None:
     assert last_version(workspace=workspace)["version"] == "1"  # type: ignore[index]
 
 
+def test_a_champion_is_judged_again_as_the_file_that_it_serves(make_workspace: Make) -> None:
+    """Where the preferred file was slower, and now nothing keeps the limits: never against itself."""
+    workspace = make_workspace()
+    file = workspace / "results/benchmark/benchmark.json"
+    told = json.loads(file.read_text())
+    told["artefacts"]["pruned/cpu-int8"] |= {"slower_than_float": True, "median_ms": 20.0}
+    file.write_text(json.dumps(told))
+    first = register(workspace)
+    assert first.gate.passed and first.gate.artefact != "pruned/cpu-int8" and "champion" in first.aliases
+    (workspace / "conf/gate").mkdir(parents=True, exist_ok=True)
+    (workspace / "conf/gate/default.yaml").write_text("floors: {AP: 0.99, AP50: 0.999}\n")
+    again = register(workspace)
+    assert again.gate.artefact == first.gate.artefact and again.version == first.version
+    assert not again.gate.passed and "AP floor" in again.gate.failed()
+
+
 def test_better_one_becomes_champion_and_the_old_one_previous(make_workspace: Make) -> None:
     workspace = make_workspace()
     register(workspace)
