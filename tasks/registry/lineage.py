@@ -25,7 +25,9 @@ PACKAGE = Path(__file__).resolve().parents[2]
 def git(folder: Path, *words: str) -> str | None:
     """Standard output of a git command in `folder`, None when there is no git or no repository."""
     try:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=60)
+        # `status` would write what it learnt of times into the index: nothing is to change where one only looks
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=60,
+                              env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"})
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
