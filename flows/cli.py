@@ -38,6 +38,10 @@ VERBS = {
     "deploy": "schedules: retraining, nightly evaluation, promotion, as Prefect deployments",
     "watch": "follow `champion`: build, place and try its bundles; `up` starts this",
     "serve": "answer requests with a model that starts with the first one and ends when idle",
+    "label": "the model labels, people correct: auto, send, fetch, return, errors, accept; `label --help`",
+    "mine": "pick the pictures of a pool that are worth labelling, with reasons",
+    "improve": "rounds of mine, label, merge, retrain, compare; `improve status`",
+    "plugin": "trainers, miners and labellers from elsewhere: list, check, run",
     "stage": "run one stage; dvc.yaml calls this",
     "upgrade": "bring a workspace's dvc.yaml up to this version",
 }

@@ -113,6 +113,20 @@ class Retrain(Params):
     false_alarm: float = Field(default=0.01, gt=0, lt=0.5)
 
 
+class Labelling(Params):
+    """Where people label.
+
+    Attributes:
+        url: of a Label Studio that is there; None: `visionmill up --with label-studio` starts one.
+        token: of a user of it, as `${LABEL_STUDIO_TOKEN}`.
+        port: that `visionmill up` tries first.
+    """
+
+    url: str | None = None
+    token: str | None = None
+    port: int = Field(default=8080, ge=1, le=65535)
+
+
 class Site(Params):
     """One file of `conf/site/`.
 
@@ -130,6 +144,7 @@ class Site(Params):
     deploy: Deploy = Deploy()
     notify: Notify = Notify()
     retrain: Retrain = Retrain()
+    labelling: Labelling = Labelling()
 
 
 def site_name() -> str:

@@ -139,7 +139,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def how_long(site: Site, by_flow: bool) -> float:
     """Seconds of a rebuild that nobody disturbs, the first of them not counted: it fills caches."""
     start = time.monotonic()
-    ap = 0.3 + 0.01 * len(site.aps)
+    ap = round(0.3 + 0.01 * len(site.aps), 4)
     site.line.build(ap)
     site.rebuilt(ap, by_flow, "undisturbed")
     return time.monotonic() - start

@@ -18,6 +18,7 @@ VERBS = {
     "leaks": ("alike", "what stands in two splits, exact or nearly"),
     "dedup": ("alike", "copies and near-copies; --out writes a version without them"),
     **{name: ("operate", text) for name, text in OPERATIONS.items() if name != "dedup"},
+    "frames": ("film", "frames of a film, chosen by change and by interval, become a dataset version"),
     "replay": ("operate", "make a version again from its recipe and compare"),
     "use": ("use", "choose the version that this workspace's line reads"),
     "push": ("transfer", "send versions and their pictures to the DVC remote"),

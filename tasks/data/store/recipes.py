@@ -80,7 +80,8 @@ def replay(store: Store, version: Version) -> str:
     """
     recipe = version.meta.recipe
     if "operation" not in recipe:
-        raise UserError(f"{version.ref} was imported: its origin is not a recipe",
+        made = f"labelled by {recipe['labels'].get('by', 'people')}" if "labels" in recipe else "imported"
+        raise UserError(f"{version.ref} was {made}: its origin is not a recipe",
                         mend=f"visionmill data show {version.ref} tells where it came from")
     parents = [store.find(parent["ref"]) for parent in recipe["parents"]]
     for parent, known in zip(parents, recipe["parents"], strict=True):
