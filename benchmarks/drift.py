@@ -1,10 +1,15 @@
 """How often a look at pictures without drift gives an alarm, and how often real shifts are seen.
 
     python -m benchmarks.drift [--draws 400] [--old 150] [--new 80] [--false-alarm 0.05] [--sets bccd sign_digits …]
+    python -m benchmarks.drift --said labels            the same with what a model says, and where a class is missing
+    python -m benchmarks.drift --said picodet-s-416 --sets coco_tiny
 
 Real pictures of VISIONMILL_MIRROR. Without drift: disjoint random halves of one set, drawn again and again; printed is
 the share of looks with an alarm, its 95 % interval (Wilson), and whether the rate asked is not below it. With drift:
-the new pictures are made brighter, darker, blurred, smaller, get strangers of another set, or miss a class.
+the new pictures are made brighter, darker, blurred, smaller, get strangers of another set, or miss a class. With
+--said the tests of predicted boxes, classes and scores are looked at, together with those of the pictures and alone: by
+a real model, or by a detector made of the labels (it finds nine objects in ten; its numbers are in
+`benchmarks.drift_said`).
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
+from benchmarks import drift_said
 from tasks.data.near.embedding import CACHE
 from tasks.drift.arriving import arrived
 from tasks.drift.look import ALIKE
@@ -50,6 +56,9 @@ def main() -> None:
             old, new = _sizes(seen, options.old, options.new)
             groups = len(seen.units)
             print(f"\n{one}: {len(entries)} pictures, {groups} that count; {old} old, {new} new a look", flush=True)
+            if options.said:
+                bad += predicted(one, entries, seen, root, Path(name), options)
+                continue
             bad += without_drift(seen, old, new, options)
             if options.powers:
                 with_drift(one, pools, old, new, options, Path(name))
@@ -70,6 +79,30 @@ def without_drift(seen: Seen, old: int, new: int, options: argparse.Namespace) -
     sure = low > options.false_alarm
     print(f"  no drift             {alarms:4} alarms in {options.draws} looks: {alarms / options.draws:.4f} "
           f"({low:.4f} to {high:.4f}); asked: at most {options.false_alarm} {'MISSED' if sure else ''}", flush=True)
+    return int(sure)
+
+
+def predicted(name: str, entries: list[Entry], seen: Seen, root: Path, work: Path, options: argparse.Namespace) -> int:
+    """Print the same of the tests of predictions; 1 where either rate is surely above what was asked."""
+    classes, counts = drift_said.labels_of(name, root, entries)
+    said = drift_said.by_labels(counts) if options.said == "labels" else \
+        drift_said.by_model(options.said, entries, work)
+    lacking = drift_said.MISSING[name]
+    without = counts[seen.rows, classes.index(lacking)] == 0
+    print(f"  predictions of {options.said}; {np.count_nonzero(without)} pictures without {lacking}", flush=True)
+    sure = 0
+    for title, allowed, looks in (("no drift", None, options.draws), (f"no {lacking}", without, options.powers)):
+        places = [drift_said.parts(len(seen.rows), options.old, options.held, options.new, seed, allowed)
+                  for seed in range(looks)]
+        told = [drift_said.look(seen, said, one, options.false_alarm, seed) for seed, one in enumerate(places)]
+        sizes = " / ".join(str(len(part)) for part in places[0]) if places else ""
+        for place, what in enumerate(("pictures and predictions", "predictions alone") if places else ()):
+            alarms = sum(one[place] for one in told)
+            low, high = wilson(alarms, looks)
+            missed = allowed is None and low > options.false_alarm
+            sure |= missed
+            print(f"  {title:12} {what:26} {alarms:4} alarms in {looks} looks: {alarms / looks:.4f} "
+                  f"({low:.4f} to {high:.4f}); {sizes} pictures {'MISSED' if missed else ''}", flush=True)
     return int(sure)
 
 
@@ -170,6 +203,8 @@ def _arguments() -> argparse.Namespace:
     arguments.add_argument("--powers", type=int, default=40, help="looks at each shift; 0: none")
     arguments.add_argument("--old", type=int, default=150)
     arguments.add_argument("--new", type=int, default=80)
+    arguments.add_argument("--held", type=int, default=80, help="pictures that the model has not learned from")
+    arguments.add_argument("--said", help="labels, or a model: a version, a file, an entry of conf/import")
     arguments.add_argument("--false-alarm", type=float, default=0.05)
     arguments.add_argument("--check", action="store_true", help="end with 1 where the rate is surely above that asked")
     return arguments.parse_args()

@@ -9,15 +9,13 @@ Run:  python -m benchmarks.gate [--images 5000] [--detections 500000] [--classes
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 
-from benchmarks.bootstrap import scene, worse
+from benchmarks.scenes import arguments, sides
 from tasks.data.table import Dataset
 from tasks.metrics.coco import evaluate_coco
 from tasks.registry.gates.contest import Contest
@@ -56,14 +54,8 @@ def alone(dataset: Dataset, champion: pa.Table, candidate: pa.Table, draws: int)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in {"images": 5000, "detections": 500_000, "classes": 80, "draws": 1000, "seed": 0}.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
-    chosen = parser.parse_args()
-    dataset, one = scene(chosen.images, chosen.detections, chosen.classes, chosen.seed)
-    two = worse(one, chosen.seed + 1)
-    print(f"{chosen.images} pictures, {dataset.annotations.num_rows} objects, {one.num_rows} detections a side, "
-          f"{chosen.classes} classes, {chosen.draws} draws, {len(os.sched_getaffinity(0))} cores")
+    chosen = arguments(__doc__)
+    dataset, one, two = sides(chosen)
     told = timed("AP50 against the champion", "at most 30 s", lambda: alone(dataset, one, two, chosen.draws))
     print(f"  {told.verdict}: {told.reason}")
     given = evidence(dataset, one, two, chosen.draws)

@@ -95,6 +95,8 @@ def told_recipe(version: Version) -> str:
     if "import" in recipe:
         return f"import of {recipe['import']['from']}"
     parents = " ".join(parent["ref"] for parent in recipe.get("parents", []))
+    if picked := recipe.get("labels", {}).get("picked"):
+        return f"{picked['budget']} of {recipe['parents'][0]['ref']} by {picked['strategy']}"
     if "labels" in recipe:
         return f"{parents} labelled by {recipe['labels'].get('by', 'people')}"
     given = {key: value for key, value in recipe.get("parameters", {}).items() if value not in (None, [], {})}

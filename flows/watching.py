@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -14,14 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
 from flows.environment import quiet
 from flows.services import known
 from tasks.base.errors import UserError, VisionmillError, WorkspaceBusy
+from tasks.base.locks import held_alone
 from tasks.base.site import Site, read_site
 from tasks.deployment import following
 from tasks.registry import store
@@ -157,25 +156,15 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-@contextmanager
-def alone(workspace: Path) -> Iterator[None]:
+def alone(workspace: Path) -> AbstractContextManager[None]:
     """One watch a workspace: MLflow calls one address.
 
     Raises:
         WorkspaceBusy: another one runs.
     """
-    path = workspace / store.STATE / "watch.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise WorkspaceBusy(f"another watch runs here ({file.read().strip() or 'unknown'})", where=workspace,
-                                mend="visionmill ps; visionmill down ends what `up` started") from None
-        file.truncate(0)
-        print(f"PID {os.getpid()}", file=file, flush=True)
-        yield
+    return held_alone(workspace / store.STATE / "watch.lock", lambda holder: WorkspaceBusy(
+        f"another watch runs here ({holder or 'unknown'})", where=workspace,
+        mend="visionmill ps; visionmill down ends what `up` started"))
 
 
 def watch(workspace: Path, port: int, *, another: bool = False) -> NoReturn:

@@ -54,13 +54,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.runtime.apart import Here
 
     class Within(Here):
+        def __init__(self, *given: Any, passive: bool = False) -> None:
+            super().__init__(*given)
+
         def __enter__(self) -> Within:
             return self
 
         def __exit__(self, *_: object) -> None:
             return None
 
-    monkeypatch.setattr("tasks.runtime.apart.Apart", Within)
+    monkeypatch.setattr(timing, "Apart", Within)
     monkeypatch.setattr(timing, "peak_mb", lambda *_: 100.0)
 
 

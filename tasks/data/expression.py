@@ -29,10 +29,10 @@ KEYWORDS = frozenset({"and", "or", "not", "in", "like", "between", "is", "null",
 
 NUMBERS = {name: f"label.{name}::DOUBLE" for name in
            ("x", "y", "w", "h", "area", "score", "uncertainty", "difficulty", "truncation", "occlusion")}
-NUMBERS |= {name: f"picture.{name}::DOUBLE" for name in ("width", "height")}
+NUMBERS |= {name: f'picture."{name}"::DOUBLE' for name in ("width", "height", "frame", "time")}
 NUMBERS |= {"relative_area": "(label.area / (picture.width::DOUBLE * picture.height))", "aspect": "(label.w / label.h)"}
-TEXTS = {"class": "name.name", "source": "label.source", "reviewed_by": "label.reviewed_by", "file": "picture.file",
-         "split": "picture.split", "group": 'picture."group"'}
+TEXTS = {"class": "name.name", "source": "label.source", "reviewed_by": "label.reviewed_by", "track": "label.track",
+         "file": "picture.file", "split": "picture.split", "group": 'picture."group"'}
 FLAGS = {name: f"COALESCE(label.{name}, FALSE)" for name in ("iscrowd", "difficult")}
 TAGS = {"tag": "COALESCE(picture.tags, [])"}
 KINDS = {"number": NUMBERS, "text": TEXTS, "condition": FLAGS, "tag": TAGS}

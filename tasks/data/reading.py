@@ -42,7 +42,7 @@ def find_sources(index: FolderIndex, format: str = "auto", only: Iterable[str] =
     if not found:
         looked = f" among {', '.join(only)}" if wanted else ""
         raise DataError(f"no annotations found{looked} ({len(index.files)} files looked at)", where=index.root,
-                        mend=f"expected one of\n  {expected()}")
+                        mend=f"pictures without labels: --format pictures; else expected one of\n  {expected()}")
     _refuse_rivals(found, index.root)
     return sorted(found, key=lambda source: source.path.as_posix())
 
@@ -94,7 +94,8 @@ def read_pictures(index: FolderIndex, sources: Iterable[Source], into: Reading) 
                 owner[place], given[place] = number, SPLIT_NAMES.index(item.split)
                 beside[[index.number(file) for file in (item.mask, item.reference) if file]] = True
                 yield item
-    yield from _unannotated(index, owner, beside, into.notes)
+    if any(source.format != "pictures" for source in ordered):  # that one has told of every picture
+        yield from _unannotated(index, owner, beside, into.notes)
 
 
 def describe_reading(into: Reading, classes: list[str], **values: object) -> Meta:

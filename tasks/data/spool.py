@@ -14,12 +14,12 @@ from tasks.data.formats.record import Box, Picture
 from tasks.data.table import ANNOTATIONS, IMAGES
 
 BATCH = 1 << 15
-COPIED = ("file", "split", "group", "tags", "mask", "reference", "ignored")
+COPIED = ("file", "split", "group", "tags", "mask", "reference", "ignored", "frame", "time")
 PICTURES = pa.schema([*(IMAGES.field(name) for name in COPIED),
                       pa.field("declared_width", pa.float64()), pa.field("declared_height", pa.float64()),
                       pa.field("labels", pa.list_(pa.int32())), pa.field("attributes", pa.string())])
 PLAIN = ("x", "y", "w", "h", "row", "iscrowd", "difficult", "truncation", "occlusion", "polygons", "keypoints",
-         "source", "score", "uncertainty", "difficulty", "reviewed_by")
+         "source", "score", "uncertainty", "difficulty", "reviewed_by", "track")
 BOXES = pa.schema([pa.field("number", pa.int64()), pa.field("file", pa.string()), pa.field("label", pa.int32()),
                    *(ANNOTATIONS.field(name) for name in (*PLAIN, "area", "rle", "attributes"))])
 

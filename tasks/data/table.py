@@ -47,6 +47,9 @@ IMAGES = pa.schema([
     # a picture in an archive: the archive's name, and where in it the picture's bytes begin
     pa.field("shard", pa.string()),
     pa.field("offset", pa.int64()),
+    # a picture of a film, which is its group: number from 0 and seconds from the start
+    pa.field("frame", pa.int64()),
+    pa.field("time", pa.float64()),
 ])
 
 RLE = pa.struct([pa.field("h", pa.int32()), pa.field("w", pa.int32()), pa.field("counts", pa.string())])
@@ -73,6 +76,8 @@ ANNOTATIONS = pa.schema([
     # x, y, visibility (0 not labelled, 1 hidden, 2 seen) of each point of the class
     pa.field("keypoints", pa.list_(pa.float64())),
     pa.field("attributes", pa.string()),
+    # the same object on the pictures of one film has one name
+    pa.field("track", pa.string()),
 ])
 
 Problem = Literal["detect", "segment", "classify", "semantic", "pairs"]

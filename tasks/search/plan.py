@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from tasks.search import space
 from tasks.search.settings import Dimension, Params
 
 WORK = Path(".visionmill/sweep")
+STUDY = "study.json"
 FREE = ("trials",)  # may differ between two runs of the same search
 
 
@@ -85,15 +85,29 @@ def folder_of(plan: Plan, workspace: Path = Path()) -> Path:
 
 
 def write_plan(plan: Plan, folder: Path) -> None:
-    """Keep what the search was about, for `adopt` and for people."""
-    write_json(folder / "study.json", {
-        "schema": 1, "name": plan.name, "data": plan.data, "fixed": plan.fixed(), "trials": plan.settings.trials,
-        "settings": plan.settings.model_dump(), "base": plan.base.model_dump(mode="json")})
-    # the last one is the one that `adopt` takes
-    os.utime(folder / "study.json")
+    """Keep what the search was about, for `adopt` and for people, and that it is the last one that was open.
+
+    One search is open in a workspace at a time: its lock is held.
+    """
+    turn = 1 + max((_turn(told) for told in _told(folder.parent)), default=0)
+    write_json(folder / STUDY, {
+        "schema": 1, "name": plan.name, "turn": turn, "data": plan.data, "fixed": plan.fixed(),
+        "trials": plan.settings.trials, "settings": plan.settings.model_dump(),
+        "base": plan.base.model_dump(mode="json")})
 
 
 def studies(workspace: Path = Path()) -> list[dict[str, Any]]:
-    """What the searches of a workspace were about, the last one first; each with its `folder`."""
-    files = sorted((workspace / WORK).glob("*/study.json"), key=lambda file: -file.stat().st_mtime)
-    return [{**read_json(file), "folder": file.parent} for file in files]
+    """What the searches of a workspace were about, the one that was open last first; each with its `folder`.
+
+    Their order is counted, not taken from a clock, which may jump.
+    """
+    return sorted(_told(workspace / WORK), key=lambda told: -_turn(told))
+
+
+def _told(folder: Path) -> list[dict[str, Any]]:
+    return [{**read_json(file), "folder": file.parent} for file in sorted(folder.glob(f"*/{STUDY}"))]
+
+
+def _turn(told: dict[str, Any]) -> int:
+    """Searches of before there were turns come before all that have one."""
+    return int(told.get("turn", 0))

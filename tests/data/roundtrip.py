@@ -20,8 +20,8 @@ from tasks.data.sql import write_version
 from tasks.data.table import ANNOTATIONS, IMAGES, Meta
 
 BOX_COLUMNS = ("x", "y", "w", "h", "iscrowd", "difficult", "source", "score", "uncertainty", "difficulty",
-               "reviewed_by", "row", "truncation", "occlusion", "polygons", "keypoints")
-PICTURE_COLUMNS = ("file", "split", "group", "tags", "mask", "reference", "ignored")
+               "reviewed_by", "row", "truncation", "occlusion", "polygons", "keypoints", "track")
+PICTURE_COLUMNS = ("file", "split", "group", "tags", "mask", "reference", "ignored", "frame", "time")
 
 
 def round_trip(module: ModuleType, folder_in: Path, tmp_path: Path,

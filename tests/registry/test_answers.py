@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tasks.base.errors import DataError, UserError
 from tasks.data.table import Dataset
+from tasks.registry import store
 from tasks.registry.gates import answers as answering
 from tasks.registry.gates.answers import FOLDER, answers, by_name
 
@@ -101,3 +103,25 @@ def test_a_folder_that_is_no_model(tmp_path: Path, data: tuple[Dataset, Path]) -
         answers(tmp_path / "raw", *data, tmp_path)
     with pytest.raises(UserError, match="no such model"):
         answering.answers("nothing", *data, tmp_path)
+
+
+def test_what_nobody_asked_for_longest_goes(tmp_path: Path, data: tuple[Dataset, Path],
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_onnx(tmp_path / "a.onnx")
+    files = []
+    for threshold in (0.1, 0.2, 0.3):
+        answers(tmp_path / "a.onnx", *data, tmp_path, score_threshold=threshold)
+        files += [file for file in kept(tmp_path) if file not in files]
+        os.utime(files[-1], ns=(len(files), len(files)))
+    answers(tmp_path / "a.onnx", *data, tmp_path, score_threshold=0.1)  # the first is the last that was asked for
+    assert len(kept(tmp_path)) == 3
+    monkeypatch.setattr(answering, "MOST_BYTES", files[0].stat().st_size + files[2].stat().st_size)
+    answers(tmp_path / "a.onnx", *data, tmp_path, score_threshold=0.1)
+    assert kept(tmp_path) == sorted([files[0], files[2]])
+    assert not files[1].with_suffix(".lock").exists() and files[2].with_suffix(".lock").exists()
+    monkeypatch.setattr(answering, "MOST_BYTES", 1)
+    with store.file_lock(files[2].with_suffix(".lock")):  # another asks for it
+        answers(tmp_path / "a.onnx", *data, tmp_path, score_threshold=0.1)
+    assert kept(tmp_path) == sorted([files[0], files[2]])
+    answers(tmp_path / "a.onnx", *data, tmp_path, score_threshold=0.1)
+    assert kept(tmp_path) == [files[0]]

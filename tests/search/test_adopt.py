@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tasks.base.errors import UserError
+from tasks.base.files import read_json, write_json
 from tasks.search import study as store
 from tasks.search.adopt import best_values
-from tasks.search.plan import Plan
+from tasks.search.plan import Plan, studies
 from tasks.search.search import Search
 from tasks.search.space import lay_over
 from tests.search.conftest import BASE, Fake, Killed
@@ -27,9 +29,22 @@ def test_the_best_trial_is_offered_also_after_it_was_adopted(workspace: Path, pl
 
 
 def test_the_last_search_is_the_one_that_counts(workspace: Path, plan_with: Callable[..., Plan], search: Run) -> None:
-    search(plan_with(), Fake())
+    first = search(plan_with(), Fake())
     later = search(plan_with(sampler="random", seed=5), Fake())
+    os.utime(later.folder / "study.json", (0, 0))  # the clock was wrong
+    assert [told["folder"] for told in studies(workspace)] == [later.folder, first.folder]
     assert best_values(workspace, BASE, workspace / "split")[0] == store.chosen(store.ranking(later.study)[0])
+    search(plan_with(), Fake())  # there is nothing to do, and yet it is what was looked at last
+    assert [told["folder"] for told in studies(workspace)] == [first.folder, later.folder]
+
+
+def test_searches_of_before_they_were_counted_come_last(workspace: Path, plan_with: Callable[..., Plan],
+                                                        search: Run) -> None:
+    first = search(plan_with(), Fake())
+    old = first.folder / "study.json"
+    write_json(old, {name: value for name, value in read_json(old).items() if name != "turn"})
+    later = search(plan_with(sampler="random", seed=5), Fake())
+    assert [told["folder"] for told in studies(workspace)] == [later.folder, first.folder]
 
 
 def refused(workspace: Path, base: object = BASE) -> str:

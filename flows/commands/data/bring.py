@@ -34,7 +34,8 @@ def main(verb: str, words: list[str]) -> int:
     arguments.add_argument("source", metavar="PATH|ARCHIVE|URL")
     arguments.add_argument("--name", help="of the dataset (default: the folder's or the archive's)")
     arguments.add_argument("--format", default="auto", help=f"auto, or one of: {', '.join(READERS)}; "
-                                                            "others:FORMAT reads with datumaro")
+                                                            "pictures takes a folder without labels; others:FORMAT "
+                                                            "reads with datumaro")
     arguments.add_argument("--annotations", nargs="+", default=[], metavar="FILE", help="read these alone")
     arguments.add_argument("--pictures", type=Path, metavar="DIR", help="where the pictures are, if not there")
     arguments.add_argument("--unknown", choices=("stop", "ignore", "add"), default="stop",
@@ -128,5 +129,7 @@ def _tell(found: Imported, store: Store, ignored: Counter[str]) -> None:
         print("allowed: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items())
               + f"; listed in {found.version.folder / 'notes.json'}")
     told = "made" if found.new else "nothing new: the same pictures and labels are"
-    print(f"{told} {found.version.ref} in {store.root}\n"
-          f"next:    visionmill data use {found.version.ref}; visionmill run")
+    pool = {source.format for source in found.sources} == {"pictures"}
+    after = f"visionmill label auto {found.version.ref} --model NAME" if pool else (
+        f"visionmill data use {found.version.ref}; visionmill run")
+    print(f"{told} {found.version.ref} in {store.root}\nnext:    {after}")

@@ -30,16 +30,19 @@ MODULES: dict[str, Callable[[], ModuleType]] = {
     "csv": lambda: import_module("tasks.data.formats.csv"),
     "masks": lambda: import_module("tasks.data.formats.masks"),
     "folders": lambda: import_module("tasks.data.formats.folders"),
+    "pictures": lambda: import_module("tasks.data.formats.pictures"),
     "others": lambda: import_module("tasks.data.formats.others"),
 }
+# they fit any folder, so they are never looked for: a person names them
+NAMED = ("pictures", "others")
 # in the order in which they are asked: what an earlier one has found, no later one may claim
-READERS = tuple(name for name in MODULES if name != "others")
-WRITERS = tuple(sorted(READERS))
+READERS = tuple(name for name in MODULES if name not in NAMED)
+WRITERS = tuple(sorted((*READERS, "pictures")))
 # they look at names of folders alone, so they are asked only when no annotation file was found
 IMPLICIT = ("masks", "folders")
 
 
-def load(name: str, among: tuple[str, ...] = READERS) -> ModuleType:
+def load(name: str, among: tuple[str, ...] = (*READERS, "pictures")) -> ModuleType:
     """The module of a format.
 
     Raises:

@@ -1,4 +1,4 @@
-"""CVAT for images 1.1: one XML file of `<image>` elements, read one at a time."""
+"""CVAT 1.1: one XML file of `<image>` elements, read one at a time, or of a film's `<track>` elements."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from defusedxml.common import DefusedXmlException
 
 from tasks.base.errors import DataError
+from tasks.data.formats._others_cvat_film import Film
 from tasks.data.formats._superb_shapes import enclosing, enclosing_rotated
 from tasks.data.formats.index import FolderIndex
 from tasks.data.formats.record import Box, Note, Picture, Reading, number, safe_name, split_in_name
@@ -29,7 +30,8 @@ def read(index: FolderIndex, here: str, into: Reading) -> Iterator[Picture]:
     """The pictures of one file.
 
     Raises:
-        DataError: it is malformed, hostile (entities), of a film, or names a picture outside the folder.
+        DataError: it is malformed, hostile (entities), has tracks beside pictures, or names a picture outside the
+            folder.
     """
     try:
         with (index.root / here).open("rb") as file:
@@ -44,6 +46,7 @@ def read(index: FolderIndex, here: str, into: Reading) -> Iterator[Picture]:
 
 def _pictures(index: FolderIndex, here: str, file: IO[bytes], into: Reading) -> Iterator[Picture]:
     root: Element | None = None
+    film, shown = Film(index, here, into, lambda item, row, size: _shape(item, row, size, into)), False
     for event, element in SafeXml.iterparse(file, events=("start", "end"), forbid_dtd=True):
         if root is None:
             root = element
@@ -53,11 +56,19 @@ def _pictures(index: FolderIndex, here: str, file: IO[bytes], into: Reading) -> 
         elif event == "end" and element.tag == "label":
             if name := (element.findtext("name") or "").strip():
                 into.labels.add(name)
-        elif event == "end" and element.tag == "track":
-            raise DataError("films are not read", where=here, mend="export the task as 'CVAT for images'")
-        elif event == "end" and element.tag == "image":
-            yield from _picture(index, here, element, into)
+        elif event == "end" and element.tag in ("source", "original_size"):
+            film.learn(element)
+        elif event == "end" and element.tag in ("track", "image"):
+            shown = shown or element.tag == "image"
+            if shown and (film.tracks or element.tag == "track"):
+                raise DataError("films are not read beside pictures: <track> and <image> are in one file", where=here,
+                                mend="export the task as 'CVAT for images', or as 'CVAT for video'")
+            if element.tag == "track":
+                film.track(element)
+            else:
+                yield from _picture(index, here, element, into)
             root.clear()
+    yield from film.pictures()
 
 
 def _picture(index: FolderIndex, here: str, element: Element, into: Reading) -> Iterator[Picture]:
@@ -75,15 +86,21 @@ def _picture(index: FolderIndex, here: str, element: Element, into: Reading) -> 
         if item.tag == "tag":
             picture.labels = sorted({*(picture.labels or ()), _label(item)})
             continue
-        box = _box(item, f"{row}, shape {place}", (width, height))
+        box = _shape(item, f"{row}, shape {place}", (width, height), into)
         if isinstance(box, str):
             into.notes.append(Note("bad_mask", here, f"{row.rpartition('#')[2]}, shape {place}", box, file))
         else:
-            into.problem = "segment" if box.polygons or box.rle else into.problem
             picture.boxes.append(box)
     if picture.labels is not None and into.problem is None and not picture.boxes:
         into.problem = "classify"
     yield picture
+
+
+def _shape(item: Element, row: str, size: tuple[float, float], into: Reading) -> Box | str:
+    box = _box(item, row, size)
+    if isinstance(box, Box) and (box.polygons or box.rle):
+        into.problem = "segment"
+    return box
 
 
 def _box(item: Element, row: str, size: tuple[float, float]) -> Box | str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid5
 
 from tasks.data.formats._superb_json import mapping, objects
-from tasks.data.formats._superb_schema import NAMESPACE, VERSION, options
+from tasks.data.formats._superb_schema import NAMESPACE, VERSION, detection_of, options
 
 if TYPE_CHECKING:
     from tasks.data.exporting import Export
@@ -24,7 +24,7 @@ class NewProject:
         self.classes, self.lose = export.meta.classes, export.lose
         self.keypoints = export.meta.keypoints
         self.before = mapping(export.meta.attributes.get("superb"))
-        detection = mapping(self.before.get("object_detection"))
+        detection = detection_of(self.before)
         self.known: dict[tuple[str, str], dict[str, Any]] = {}
         for entry in objects(detection.get("object_classes")):
             name, kind = str(entry.get("name", "")).strip(), str(entry.get("annotation_type"))
@@ -60,8 +60,8 @@ class NewProject:
         made = [_choice(self._property(key), found) for key, found in chosen.items()]
         return rest | {"categories": mapping(rest.get("categories")) | {"properties": kept + made}}
 
-    def content(self) -> dict[str, Any]:
-        """What `project.json` says; classes that no label uses are boxes."""
+    def content(self, films: bool = False) -> dict[str, Any]:
+        """What `project.json` says, of pictures or of films; classes that no label uses are boxes."""
         named = {name for name, _ in self.known}
         for number, name in enumerate(self.classes):
             if name not in named and name not in self.options:
@@ -69,11 +69,13 @@ class NewProject:
         entries = sorted(self.known.values(), key=lambda entry: (str(entry.get("name")), str(entry["id"])))
         types = sorted({kind for _, kind in self.known} | ({"image category"} if self.options else set()))
         skeletons = [self._skeleton(entry) for entry in entries if entry.get("annotation_type") == "keypoint"]
-        detection = {"object_groups": []} | mapping(self.before.get("object_detection"))
-        return self.before | {
-            "type": "image-siesta", "data_type": "image", "version": VERSION, "categorization": self._categorization(),
-            "object_detection": detection | {"object_classes": entries, "annotation_types": types,
-                                             "keypoints": list({one["id"]: one for one in skeletons}.values())}}
+        detection = {"object_groups": []} | detection_of(self.before)
+        known = detection | {"object_classes": entries, "annotation_types": types,
+                             "keypoints": list({one["id"]: one for one in skeletons}.values())}
+        kind = {"type": "video-siesta", "data_type": "image sequence", "object_tracking": known} if films else {
+            "type": "image-siesta", "data_type": "image", "object_detection": known}
+        rest = {key: value for key, value in self.before.items() if key not in ("object_tracking", "object_detection")}
+        return rest | kind | {"version": VERSION, "categorization": self._categorization()}
 
     def _options(self) -> dict[str, tuple[str, str]]:
         if not self.pictures_have_labels:
@@ -110,7 +112,7 @@ class NewProject:
     def _skeleton(self, entry: dict[str, Any]) -> dict[str, Any]:
         key, name = str(entry.get("keypoint_interface_id")), str(entry.get("name", "")).strip()
         told = self.keypoints.get(name, {})
-        before = objects(mapping(self.before.get("object_detection")).get("keypoints"))
+        before = objects(detection_of(self.before).get("keypoints"))
         fresh = {"id": key, "name": name, "allow_valid_invisibles": True,
                  "points": [{"name": point, "color": "#64b5f6"} for point in told.get("names", ())],
                  "edges": [{"u": u, "v": v, "color": "#64b5f6"} for u, v in told.get("edges", ())]}

@@ -39,12 +39,10 @@ def project_of(content: Any, here: str) -> dict[str, Any]:
     """`project.json`, checked.
 
     Raises:
-        DataError: it is of another tool, or of videos.
+        DataError: it is of another tool.
     """
     told = mapping(content)
-    if "object_tracking" in told or "video" in str(told.get("type")):
-        raise video(here)
-    if not {"object_detection", "categorization"} & told.keys():
+    if not {"object_detection", "object_tracking", "categorization"} & told.keys():
         known = ", ".join(map(repr, sorted(map(str, told))[:6])) or f"a {type(content).__name__}"
         raise DataError(f"not a project of Superb AI Suite: expected 'object_detection', found {known}", where=here,
                         mend="export the project again, or move that file elsewhere")
@@ -64,10 +62,43 @@ def expect(value: Any, here: str, key: str, kind: type[str] | type[list[Any]]) -
     return value
 
 
-def video(here: str) -> DataError:
-    """The refusal of films."""
-    return DataError("video projects are not read: export frames as images", where=here,
-                     mend="cut the films into pictures, and label those")
+def is_video(project: dict[str, Any]) -> bool:
+    """Whether a project is one of films."""
+    return "object_tracking" in project or "video" in str(project.get("type"))
+
+
+def detection_of(project: dict[str, Any]) -> dict[str, Any]:
+    """The classes of a project, of pictures or of films."""
+    return mapping(project.get("object_tracking") or project.get("object_detection"))
+
+
+def mixed(here: str, film: bool) -> DataError:
+    """The refusal of a film in a project of pictures, and of a picture in one of films."""
+    what = "a film, and project.json is of pictures" if film else "no list of `frames`, and project.json is of videos"
+    return DataError(f"video projects are not read so: {what}", where=here,
+                     mend="export the whole project again, or export frames as images")
+
+
+def tags_of(meta: dict[str, Any]) -> list[str] | None:
+    """The tags of a `meta` file."""
+    given = meta.get("tags")
+    return [tag for tag in given if isinstance(tag, str)] or None if isinstance(given, list) else None
+
+
+def told_of(meta: dict[str, Any]) -> dict[str, Any]:
+    """What no column holds of a `meta` file."""
+    told = {key: value for key, value in meta.items() if key not in ("image_info", "label_path", "tags", "frames")}
+    info = {key: value for key, value in mapping(meta.get("image_info")).items() if key not in ("width", "height")}
+    others = [tag for tag in meta["tags"] if not isinstance(tag, str)] if isinstance(meta.get("tags"), list) else []
+    return told | ({"image_info": info} if info else {}) | ({"tags": others} if others else {})
+
+
+def rest_of(label: dict[str, Any]) -> dict[str, Any]:
+    """What a label file says beside its objects; categories where they say something."""
+    rest = {key: value for key, value in label.items() if key != "objects"}
+    if not mapping(rest.get("categories")).get("properties"):
+        rest.pop("categories", None)
+    return rest
 
 
 def skeleton(graph: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 import numpy as np
 
 from tasks.base.errors import DataError
+from tasks.data.formats._superb_film_write import FILM, is_film, lose_film, write_films
 from tasks.data.formats._superb_json import mapping, save
 from tasks.data.formats._superb_project import NewProject
 from tasks.data.formats._superb_schema import NAMESPACE
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tasks.data.exporting import Export
 
 CARRIES = frozenset({"split", "tags", "labels", "attributes", "polygons", "rle", "keypoints", "uncertainty",
-                     "difficulty"})
+                     "difficulty", *(name for _, name in FILM)})
 ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 # of a file name, in bytes
 LONGEST = 255
@@ -35,6 +36,8 @@ NEVER = "1970-01-01T00:00:00.000Z"
 def write(export: Export) -> None:
     """`project.json`, `labels/`, `meta/<dataset>/<data_key>.json`; the pictures as `images/<dataset>/<data_key>`.
 
+    Where all pictures are of films and labels have tracks, it is a project of videos.
+
     Raises:
         DataError: the labels are masks of whole pictures, or two pictures would have one key.
     """
@@ -42,6 +45,10 @@ def write(export: Export) -> None:
         raise DataError(f"Superb AI Suite holds objects, and {export.meta.name!r} has masks of whole pictures",
                         where=export.folder, mend=f"visionmill data export {export.meta.name} --format masks")
     project = NewProject(export)
+    if is_film(export):
+        write_films(export, project)
+        return
+    lose_film(export)
     for row in export.rows():
         told = _parsed(row.image)
         dataset = _dataset(told, row.image["split"])

@@ -21,7 +21,8 @@ class Box:
     """One object: top left corner and size in pixels (continuous, 0-based); `row` is where it stands.
 
     What a format does not say stays None. `polygons` are flat lists x1, y1, x2, y2, …; `rle` is (height, width,
-    COCO's compressed counts); `keypoints` are x, y, visibility; `occlusion` counts from 0 (all to be seen) to 3.
+    COCO's compressed counts); `keypoints` are x, y, visibility; `occlusion` counts from 0 (all to be seen) to 3;
+    `track` is the object's name on all pictures of its film.
     """
 
     label: str
@@ -44,6 +45,7 @@ class Box:
     difficulty: float | None = None
     reviewed_by: str | None = None
     attributes: dict[str, Any] | None = None
+    track: str | None = None
 
 
 @dataclass(slots=True)
@@ -51,7 +53,8 @@ class Picture:
     """One annotated picture: `file`, `mask` and `reference` relative to the raw folder.
 
     `declared` is the size (width, height) that its annotation states. `labels` are classes of the whole picture, None
-    where nobody has said. `ignored` are regions x, y, w, h that count for nothing.
+    where nobody has said. `ignored` are regions x, y, w, h that count for nothing. `frame` and `time` (seconds) are of
+    a picture of a film, which is its `group`.
     """
 
     file: str
@@ -66,6 +69,8 @@ class Picture:
     reference: str | None = None
     ignored: list[list[float]] | None = None
     attributes: dict[str, Any] | None = None
+    frame: int | None = None
+    time: float | None = None
 
 
 @dataclass(slots=True)

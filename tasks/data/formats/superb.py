@@ -1,6 +1,7 @@
 """Superb AI Suite's export: `project.json`, `labels/<id>.json`, `meta/<dataset>/<data_key>.json`; pictures lie apart.
 
-Keys are snake_case from version 0.4.0 on, camelCase before. Pictures are no part of an export: they are looked for by
+Videos are read too: `meta` then lists `frames`, which lie as pictures in a folder of that name. Keys are snake_case
+from version 0.4.0 on, camelCase before. Pictures are no part of an export: they are looked for by
 `<dataset>/<data_key>`, then by `<data_key>`. See
 https://github.com/Superb-AI-Suite/spb-example/tree/main/convert-suite-exports
 """
@@ -15,8 +16,21 @@ from typing import Any
 from tasks.base.errors import DataError
 from tasks.data.formats._layout import has_file
 from tasks.data.formats._size import header_size
+from tasks.data.formats._superb_film import frames_of
 from tasks.data.formats._superb_json import load, mapping, objects, snake
-from tasks.data.formats._superb_schema import expect, options, project_of, skeleton, text, video
+from tasks.data.formats._superb_schema import (
+    detection_of,
+    expect,
+    is_video,
+    mixed,
+    options,
+    project_of,
+    rest_of,
+    skeleton,
+    tags_of,
+    text,
+    told_of,
+)
 from tasks.data.formats._superb_shapes import shape
 from tasks.data.formats._superb_write import CARRIES, write
 from tasks.data.formats.index import FolderIndex
@@ -43,7 +57,8 @@ def read(index: FolderIndex, source: Source, into: Reading) -> Iterator[Picture]
     """The pictures of one export, by name of their `meta` files.
 
     Raises:
-        DataError: a file is not JSON or of another schema, the project is one of videos, or a name leaves the folder.
+        DataError: a file is not JSON or of another schema, one is of a film and the project is not (or the other way
+            round), or a name leaves the folder.
     """
     project = Project(index, source, into)
     start = f"{project.folder}meta/"
@@ -60,7 +75,7 @@ class Project:
         here = source.path.relative_to(index.root).as_posix()
         self.folder = here.removesuffix("project.json")
         content = project_of(snake(load(source.path, here)), here)
-        detection = mapping(content.get("object_detection"))
+        detection, self.films = detection_of(content), is_video(content)
         self.classes = {str(entry.get("id")): entry for entry in objects(detection.get("object_classes"))}
         into.labels.update(name for entry in self.classes.values() if (name := text(entry.get("name"))))
         graphs = {str(graph.get("id")): graph for graph in objects(detection.get("keypoints"))}
@@ -75,24 +90,27 @@ class Project:
         into.attributes.setdefault("superb", content)
 
     def pictures(self, here: str) -> Iterator[Picture]:
-        """The picture of one `meta` file; none where it is missing."""
+        """The picture of one `meta` file, or the pictures of a film; none where they are missing."""
         meta = expect(snake(load(self.index.root / here, here)), here, "data_key", str)
-        if "frames" in meta:
-            raise video(here)
+        if ("frames" in meta) != self.films:
+            raise mixed(here, film="frames" in meta)
         folder = PurePosixPath(here.removeprefix(f"{self.folder}meta/")).parts[0]
         dataset, key = text(meta.get("dataset")) or folder, safe_name(meta["data_key"], here)
+        if self.films:
+            yield from frames_of(self, here, meta, dataset, key)
+            return
         split = split_in_name(PurePosixPath(dataset))
-        file = self._find(dataset, key, split, here)
+        file = self.find(dataset, key, split, here)
         if file is None:
-            self._note("missing_picture", here, "data_key", f"there is no picture {dataset}/{key}")
+            self.note("missing_picture", here, "data_key", f"there is no picture {dataset}/{key}")
             return
         info = mapping(meta.get("image_info"))
         declared = (number(info["width"]), number(info["height"])) if {"width", "height"} <= info.keys() else None
-        picture = Picture(file, split, declared, here, tags=_tags(meta), attributes=_told(meta))
+        picture = Picture(file, split, declared, here, tags=tags_of(meta), attributes=told_of(meta))
         self._label(picture, meta)
         yield picture
 
-    def _find(self, dataset: str, key: str, split: str | None, here: str) -> str | None:
+    def find(self, dataset: str, key: str, split: str | None, here: str) -> str | None:
         near = PurePosixPath(self.folder or ".")
         endings = ("",) if PurePosixPath(key).suffix.lower() in SUFFIXES else ("", *sorted(SUFFIXES))
         for name in (f"{folder}{key}{ending}" for folder in (f"{dataset}/", "") for ending in endings):
@@ -106,25 +124,25 @@ class Project:
 
     def _label(self, picture: Picture, meta: dict[str, Any]) -> None:
         """Fill in what the first of the picture's label files says."""
-        here, label = self._first_label(meta, picture)
+        here, label = self.first_label(meta, picture)
         told = picture.attributes or {}
         if label is None:
             told["label"] = None
         else:
             for place, entry in enumerate(label["objects"]):
-                box = self._box(picture, mapping(entry), f"{here}#objects[{place}]")
+                box = self.box(picture, mapping(entry), f"{here}#objects[{place}]")
                 picture.boxes += [box] if box else []
             if self.options:
                 picture.labels = self._labels(label)
-            if rest := _rest_of(label):
+            if rest := rest_of(label):
                 told["label"] = rest
         picture.attributes = told or None
         state = meta.get("status")
         if label is None or state == "SKIPPED" or (state == "WORKING" and not (picture.boxes or picture.labels)):
             detail = "it has no label yet" if label is None else f"its status is {state}"
-            self._note("unannotated", picture.row, "status", detail, picture.file)
+            self.note("unannotated", picture.row, "status", detail, picture.file)
 
-    def _first_label(self, meta: dict[str, Any], picture: Picture) -> tuple[str, dict[str, Any] | None]:
+    def first_label(self, meta: dict[str, Any], picture: Picture) -> tuple[str, dict[str, Any] | None]:
         paths = meta.get("label_path")
         if paths is not None and not (isinstance(paths, list) and all(isinstance(path, str) for path in paths)):
             raise DataError("expected `label_path` to be a list of names", where=picture.row, mend="export it again")
@@ -132,22 +150,22 @@ class Project:
             return "", None
         here = self.folder + safe_name(paths[0], picture.row)
         if not has_file(self.index, here):
-            self._note("dangling", picture.row, "label_path", f"there is no file {paths[0]!r}", picture.file)
+            self.note("dangling", picture.row, "label_path", f"there is no file {paths[0]!r}", picture.file)
             return "", None
         label = snake(load(self.index.root / here, here))
         return here, None if label is None else expect(label, here, "objects", list)
 
-    def _box(self, picture: Picture, entry: dict[str, Any], row: str) -> Box | None:
+    def box(self, picture: Picture, entry: dict[str, Any], row: str) -> Box | None:
         here, _, place = row.rpartition("#")
         kind, annotation = text(entry.get("annotation_type")), mapping(entry.get("annotation"))
         told = self.classes.get(str(entry.get("class_id")))
         if told is None and not self._knows(entry):
-            self._note("dangling", here, place, f"class_id {entry.get('class_id')!r} is not in project.json",
+            self.note("dangling", here, place, f"class_id {entry.get('class_id')!r} is not in project.json",
                        picture.file)
             return None
         drawn = shape(kind, mapping(annotation.get("coord")), lambda: self._size(picture))
         for flaw in drawn.flaws:
-            self._note("bad_mask", here, place, flaw, picture.file)
+            self.note("bad_mask", here, place, flaw, picture.file)
         if drawn.box is None:
             return None
         if {"polygons", "rle"} & drawn.fields.keys() and not self.options:
@@ -184,28 +202,8 @@ class Project:
             return int(width), int(height)
         return header_size(self.index.root / picture.file) or (0, 0)
 
-    def _note(self, kind: str, here: str, row: str, detail: str, picture: str | None = None) -> None:
+    def note(self, kind: str, here: str, row: str, detail: str, picture: str | None = None) -> None:
         self.into.notes.append(Note(kind, here, row, detail, picture))
-
-
-def _tags(meta: dict[str, Any]) -> list[str] | None:
-    given = meta.get("tags")
-    return [tag for tag in given if isinstance(tag, str)] or None if isinstance(given, list) else None
-
-
-def _told(meta: dict[str, Any]) -> dict[str, Any]:
-    """What no column holds of a `meta` file."""
-    told = {key: value for key, value in meta.items() if key not in ("image_info", "label_path", "tags")}
-    info = {key: value for key, value in mapping(meta.get("image_info")).items() if key not in ("width", "height")}
-    others = [tag for tag in meta["tags"] if not isinstance(tag, str)] if isinstance(meta.get("tags"), list) else []
-    return told | ({"image_info": info} if info else {}) | ({"tags": others} if others else {})
-
-
-def _rest_of(label: dict[str, Any]) -> dict[str, Any]:
-    rest = {key: value for key, value in label.items() if key != "objects"}
-    if not mapping(rest.get("categories")).get("properties"):
-        rest.pop("categories", None)
-    return rest
 
 
 def _describe(box: Box, entry: dict[str, Any], annotation: dict[str, Any], kept: dict[str, Any], several: bool) -> None:

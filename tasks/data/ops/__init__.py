@@ -15,6 +15,7 @@ OPERATIONS = {
     "tile": "large pictures cut into overlapping tiles",
     "augment": "new pictures by random operations, labels carried along",
     "tighten": "boxes shrunk to their masks",
+    "interpolate": "boxes between the labelled frames of a film, by track",
     "dedup": "a version without copies and near-copies",
 }
 

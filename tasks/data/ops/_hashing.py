@@ -20,7 +20,7 @@ PLACE = ("name.name", *(ROUND.format(f"label.{side}") for side in "xywh"), ROUND
          "label.rle")
 # what a person would call a change of a label: all but where it comes from and what a model thinks of it
 CONTENT = (*PLACE, *(f"label.{name}" for name in ("area", "iscrowd", "difficult", "difficulty", "truncation",
-                                                  "occlusion", "keypoints", "attributes")))
+                                                  "occlusion", "keypoints", "attributes", "track")))
 HUMAN = "label.source = 'human' OR label.reviewed_by IS NOT NULL"
 
 

@@ -26,6 +26,7 @@ MODULES: dict[str, Callable[[], ModuleType]] = {
     "tile": lambda: import_module("tasks.data.ops.tile"),
     "augment": lambda: import_module("tasks.data.ops.augment"),
     "tighten": lambda: import_module("tasks.data.ops.tighten"),
+    "interpolate": lambda: import_module("tasks.data.ops.interpolate"),
     "dedup": lambda: import_module("tasks.data.ops.dedup"),
 }
 

@@ -1,11 +1,15 @@
 """What a version's deployed file, or any artefact, finds on a set of pictures: computed once and kept.
 
-Below `.visionmill/answers/`, by what the file is, which pictures and classes were asked, and the thresholds.
+Below `.visionmill/answers/`, by what the file is, which pictures and classes were asked, and the thresholds. At most
+`MOST_BYTES` are kept there: what nobody has asked for longest goes.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from tasks.runtime.detector import Detector
 
 FOLDER = Path(store.STATE) / "answers"
+# answers of some hundred versions on 5,000 pictures; each is made again where it is asked for
+MOST_BYTES = 1 << 30
 
 
 def answers(version_or_file: str | Path, dataset: Dataset, raw: Path, workspace: Path = Path(), *,
@@ -50,7 +56,23 @@ def answers(version_or_file: str | Path, dataset: Dataset, raw: Path, workspace:
         if known is None:
             known = _ask(path, dataset, raw, score_threshold, max_detections)
             write_detections(kept, known)
+        else:
+            os.utime(kept)  # asked for now
+    forget(workspace / FOLDER, kept)
     return known
+
+
+def forget(folder: Path, spared: Path, most: int | None = None) -> None:
+    """Take away the answers that nobody has asked for longest, until `most` bytes are left; not those `spared`.
+
+    What another process asks for at this moment stays too.
+    """
+    files = sorted(_sized(folder), reverse=True)
+    held = 0
+    for _, size, file in files:
+        held += size
+        if held > (MOST_BYTES if most is None else most) and file != spared:
+            _take_away(file)
 
 
 def digest_artefact(path: Path) -> str:
@@ -86,6 +108,24 @@ def _kept(file: Path) -> pa.Table | None:
         return read_detections(file)
     except DataError:  # not there yet, or torn by a full disk
         return None
+
+
+def _sized(folder: Path) -> list[tuple[int, int, Path]]:
+    """When each was asked for last, its bytes, its file; another process may take one away meanwhile."""
+    found = []
+    for file in folder.glob("*.parquet"):
+        with suppress(OSError):
+            told = file.stat()
+            found.append((told.st_mtime_ns, told.st_size, file))
+    return found
+
+
+def _take_away(file: Path) -> None:
+    lock = file.with_suffix(".lock")
+    with suppress(OSError), lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.unlink(missing_ok=True)
+        lock.unlink(missing_ok=True)
 
 
 def _ask(path: Path, dataset: Dataset, raw: Path, score_threshold: float, max_detections: int) -> pa.Table:

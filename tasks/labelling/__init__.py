@@ -1,0 +1,1 @@
+"""The data loop: teachers label, people correct, what they say becomes versions of the store."""

@@ -1,0 +1,1 @@
+"""The page about rounds of labelling: what was picked and why, what it cost, what it brought."""
