@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from flows import processes
 from flows.commands.help import parser
-from flows.services import known, table
+from flows.services import known, studio, table
 from flows.services.log import Terminal, tail
 from flows.services.plan import make_plan
 from flows.services.rest import answers
 from flows.services.upkeep import FAILED, READY, START_LIMIT_S, Upkeep
 from flows.workspace import NOTES, enter
 from tasks.base.errors import UserError, VisionmillError, WorkspaceBusy
+from tasks.base.locks import held_alone
 from tasks.base.site import read_site
 
 EXAMPLES = """\
   visionmill up                 everything in this terminal; Ctrl-C ends it
   visionmill up --detach        returns when all are ready; visionmill ps, visionmill down
+  visionmill up --with label-studio         and Label Studio, which is installed when it is first asked for
   visionmill deploy --cron '0 2 * * *'      then: retrain every night at two"""
 LOCK = "up.lock"
 
@@ -35,9 +36,13 @@ def main(words: list[str]) -> int:
     """Start the services of the workspace in the current folder."""
     arguments = parser("up", EXAMPLES)
     arguments.add_argument("--detach", action="store_true", help="return when all are ready")
+    arguments.add_argument("--with", dest="extra", action="append", default=[], choices=[studio.NAME],
+                           help="start this as well: about 1 GB, in an environment of its own")
     options = arguments.parse_args(words)
     workspace = enter()
-    return detach(workspace) if options.detach else stay(workspace, options)
+    if studio.NAME in options.extra and not read_site(workspace).labelling.url:
+        studio.install()
+    return detach(workspace, options.extra) if options.detach else stay(workspace, options)
 
 
 def stay(workspace: Path, options: argparse.Namespace | None = None) -> int:
@@ -50,7 +55,7 @@ def stay(workspace: Path, options: argparse.Namespace | None = None) -> int:
         terminal = Terminal()
         if left := processes.end_marked(str(workspace), variable=processes.UP):
             terminal.say("up", f"ended {left} processes that a killed `up` had left")
-        plan = make_plan(workspace, read_site(workspace))
+        plan = make_plan(workspace, read_site(workspace), options.extra if options else ())
         for name, (url, health) in plan.elsewhere.items():
             if not answers(health, 10.0):
                 raise UserError(f"{name} is elsewhere by this site or the environment, and does not answer", where=url,
@@ -61,30 +66,18 @@ def stay(workspace: Path, options: argparse.Namespace | None = None) -> int:
         return Upkeep(workspace, plan, terminal).run()
 
 
-@contextmanager
-def only_one(workspace: Path) -> Iterator[None]:
+def only_one(workspace: Path) -> AbstractContextManager[None]:
     """Hold the workspace's services; the lock goes with the process that holds it.
 
     Raises:
         WorkspaceBusy: another `up` holds them; the message has its addresses.
     """
-    path = workspace / NOTES / LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise WorkspaceBusy(f"`visionmill up` runs here already ({file.read().strip() or 'it is starting'})"
-                                f"{table.addresses(workspace)}", where=workspace,
-                                mend="visionmill ps shows it, visionmill down ends it") from None
-        file.truncate(0)
-        print(f"PID {os.getpid()}, since {time.strftime('%H:%M:%S')}", file=file, flush=True)
-        yield
-        file.truncate(0)
+    return held_alone(workspace / NOTES / LOCK, lambda holder: WorkspaceBusy(
+        f"`visionmill up` runs here already ({holder or 'it is starting'}){table.addresses(workspace)}",
+        where=workspace, mend="visionmill ps shows it, visionmill down ends it"))
 
 
-def detach(workspace: Path) -> int:
+def detach(workspace: Path, extra: Sequence[str] = ()) -> int:
     """Start an `up` that outlives this command, and return when all its services are ready.
 
     Raises:
@@ -95,7 +88,8 @@ def detach(workspace: Path) -> int:
     log = workspace / known.LOGS / "up.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as file:
-        command = [sys.executable, "-P", "-m", "flows.cli", "up"]
+        command = [sys.executable, "-P", "-m", "flows.cli", "up",
+                   *(word for name in extra for word in ("--with", name))]
         started = subprocess.Popen(command, cwd=workspace, stdin=subprocess.DEVNULL, stdout=file,
                                    stderr=subprocess.STDOUT, start_new_session=True)
     try:

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import IO, TextIO
 
-COLOURS = {"prefect": 36, "mlflow": 35, "worker": 32, "watch": 33, "up": 1}
+COLOURS = {"prefect": 36, "mlflow": 35, "worker": 32, "watch": 33, "label-studio": 34, "up": 1}
 # an `up` that runs for months must not fill the disk: one older file is kept
 LIMIT = 10 << 20
 # our own look at a server, every few seconds

@@ -6,13 +6,13 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from flows.environment import QUIET
-from flows.services import secrets
+from flows.services import secrets, studio
 from flows.services.known import PREFECT_API
 from flows.services.ports import HOST
 from flows.workspace import NOTES
@@ -55,8 +55,11 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def make_plan(workspace: Path, site: Site) -> Plan:
+def make_plan(workspace: Path, site: Site, extra: Collection[str] = ()) -> Plan:
     """The services of a site.
+
+    Args:
+        extra: names of services that are started only when they are asked for: `label-studio`.
 
     Raises:
         UserError: the site wants an environment variable that is not set.
@@ -82,6 +85,11 @@ def make_plan(workspace: Path, site: Site) -> Plan:
         services.append(watch(workspace, site, started=[service.name for service in services]))
     else:
         notes.append("watch: flows.watching is not installed, nothing follows `champion`")
+    if studio.NAME in extra and site.labelling.url:
+        elsewhere[studio.NAME] = (site.labelling.url, f"{site.labelling.url.rstrip('/')}/health")
+    elif studio.NAME in extra:
+        services.append(label_studio(site))
+        notes.append(f"{studio.NAME}: log in as {studio.user()}; the password stands in {workspace / studio.NOTE}")
     return Plan(services, elsewhere, tuple(notes))
 
 
@@ -141,6 +149,12 @@ def watch(workspace: Path, site: Site, started: list[str]) -> Service:
     return Service("watch", site.deploy.port, lambda port: [
         *PYTHON, "flows.watching", json.dumps({"workspace": str(workspace), "port": port})],
         lambda port: {"PREFECT_HOME": str(home(workspace))}, health="/health", needs=needs)
+
+
+def label_studio(site: Site) -> Service:
+    """Label Studio with data of its own below `.visionmill/`; see `flows.services.studio`."""
+    return Service(studio.NAME, site.labelling.port, lambda port: [*PYTHON, "flows.services.studio", str(port)],
+                   lambda port: {}, health="/health")
 
 
 def environment(extra: dict[str, str], workspace: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from tasks.base.progress import duration
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 HEAD = ("NAME", "STATE", "PID", "ADDRESS", "UP FOR", "MEMORY")
-HEALTH = {"prefect": "/api/health", "mlflow": "/health", "watch": "/health"}
+HEALTH = {"prefect": "/api/health", "mlflow": "/health", "watch": "/health", "label-studio": "/health"}
 
 
 def rows(workspace: Path) -> list[str]:

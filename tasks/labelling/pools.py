@@ -95,7 +95,12 @@ def _imported(folder: Path, store: Store, owner: str) -> Version:
         raise UserError(f"{what}; the folder cannot become it", where=folder,
                         mend=f"visionmill data import {folder} --format {FORMAT} --name NAME")
     wanted = Importing(folder, name, str(folder), ClassList([]), format=FORMAT, shard_over=LOOSE)
-    return bring_in(store, wanted, owner).version
+    try:
+        return bring_in(store, wanted, owner).version
+    except DataError as error:
+        # the flaws may be allowed where a folder is imported, not here
+        mend = (error.mend or "").replace("--allow", f"visionmill data import {folder} --format {FORMAT} --allow")
+        raise DataError(error.what, where=error.where, mend=mend) from None
 
 
 def _is_pool(version: Version) -> bool:

@@ -80,22 +80,22 @@ def mirrored(found: pa.Table, images: pa.Table) -> pa.Table:
 def _compared(kept: np.ndarray, score: np.ndarray, label: np.ndarray, boxes: np.ndarray, said: np.ndarray,
               iou: float) -> dict[str, np.ndarray]:
     overlap = _ious(kept, boxes)
-    inside = overlap > iou
-    own = np.where(inside, said[:, label].T, 0.0)
-    others = np.zeros(len(kept))
-    for row in range(len(kept)):
-        there = said[inside[row]].max(axis=0, initial=0) if inside[row].any() else np.zeros(said.shape[1])
-        there[label[row]] = 0
-        others[row] = there.max(initial=0)
-    support = own.sum(axis=1)
-    apart = (own * (1 - overlap)).sum(axis=1)
+    row, candidate = np.nonzero(overlap > iou)
+    over, own, theirs = overlap[row, candidate], said[candidate, label[row]], said[candidate]
+    theirs[np.arange(len(row)), label[row]] = 0
+    others, support, apart = (np.zeros(len(kept)) for _ in range(3))
+    np.maximum.at(others, row, theirs.max(axis=1, initial=0))
+    np.add.at(support, row, own)
+    np.add.at(apart, row, own * (1 - over))
     spread = np.divide(apart, support, out=np.zeros_like(apart), where=support > 0)
     return {"margin": score - others, "spread": spread, "support": support}
 
 
 def _ious(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    shared = sides.clip(0).prod(axis=2)
-    areas = [(x[:, 2:] - x[:, :2]).clip(0).prod(axis=1) for x in (a, b)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    left, top, right, bottom = (column[:, None] for column in a.T)
+    wide = np.minimum(right, b[:, 2]) - np.maximum(left, b[:, 0])
+    high = np.minimum(bottom, b[:, 3]) - np.maximum(top, b[:, 1])
+    shared = wide.clip(0, out=wide) * high.clip(0, out=high)
+    areas = [(x[:, 2] - x[:, 0]).clip(0) * (x[:, 3] - x[:, 1]).clip(0) for x in (a, b)]
+    union = areas[0][:, None] + areas[1] - shared
+    return np.divide(shared, union, out=shared, where=union > 0)

@@ -31,6 +31,10 @@ def main(words: list[str]) -> int:
     store, who, processes = open_store(workspace), owner(workspace), asked.processes or cores()
     threads = 1 if processes > 1 else None
     pool = pool_version(asked.pool, store, who, workspace)
+    if asked.allow_download:
+        from tasks.labelling.teachers.prompted import fetch_weights
+
+        fetch_weights(asked.model, asked.masks, workspace=workspace)
     teacher = open_teacher(asked.model, pool.meta.classes, mapping, workspace=workspace, drop_rest=asked.drop_rest,
                            join=asked.join, threads=threads, description=asked.description,
                            weights=asked.weights)
@@ -61,6 +65,8 @@ def _arguments() -> argparse.ArgumentParser:
     arguments.add_argument("--weights", type=Path, metavar="FILE", help="of a catalogue entry, where VISIONMILL_MIRROR "
                            "does not have them")
     arguments.add_argument("--masks", metavar="sam:FOLDER", help="a model that draws outlines into the boxes")
+    arguments.add_argument("--allow-download", action="store_true", help="fetch the weights of grounding-dino:ORG/NAME "
+                           "and sam:ORG/NAME from the Hugging Face hub")
     arguments.add_argument("--out", metavar="NAME", help="of the version that is made (default: POOL-auto)")
     arguments.add_argument("--processes", type=_at_least_one, metavar="N",
                            help="of one thread each (default: one a core)")

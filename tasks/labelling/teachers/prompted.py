@@ -53,7 +53,7 @@ def open_prompted(text: str, classes: Sequence[str], mapping: Mapping[str, str] 
     """
     if text.partition(":")[0] in MASKERS:
         raise UserError(f"{text} draws masks into boxes that are there, it finds none", where="--model",
-                        mend=f"--model cells@champion --masks {text}")
+                        mend=f"--model models:/cells@champion --masks {text}")
     text = _named(text)
     _one_of(text, PROMPTED, "boxes from words")
     names = list(classes) or [entry.name for entry in read_classes(workspace, unknown="ignore").entries]
