@@ -10,7 +10,7 @@ from tasks.runtime.choosing import NMS_IOU
 
 # candidates below this say nothing: a network gives thousands of them
 FLOOR = 0.01
-ROWS = 64  # detections that are compared with all candidates at once
+ROWS = 16  # detections that are compared with all candidates at once: their overlaps stay in the cache
 
 
 def candidate_features(boxes: np.ndarray, scores: np.ndarray, kept: np.ndarray, kept_scores: np.ndarray,
@@ -34,11 +34,11 @@ def candidate_features(boxes: np.ndarray, scores: np.ndarray, kept: np.ndarray, 
         margin, spread, support: float32 [n] each.
     """
     near = np.flatnonzero(scores.max(axis=1, initial=0) > floor)
-    some, said = boxes[near].astype(np.float64), scores[near].astype(np.float64)
+    some, said = boxes[near].astype(np.float32), scores[near].astype(np.float64)
     found = {name: np.zeros(len(kept), np.float32) for name in ("margin", "spread", "support")}
     for start in range(0, len(kept), ROWS):
         part = slice(start, start + ROWS)
-        for name, values in _compared(kept[part].astype(np.float64), kept_scores[part], kept_classes[part], some, said,
+        for name, values in _compared(kept[part].astype(np.float32), kept_scores[part], kept_classes[part], some, said,
                                       iou).items():
             found[name][part] = values
     return found
