@@ -10,6 +10,7 @@ from typing import Any
 from flows.commands.help import parser
 from flows.workspace import enter
 from tasks.base.errors import UserError
+from tasks.data.store.words import made_by
 
 EXAMPLES = """\
   visionmill lineage                              of the champion, else of the last version
@@ -143,7 +144,7 @@ def _data(told: Mapping[str, Any]) -> Iterator[str]:
         for who, count in labels["reviewers"].items():
             yield f"  reviewed by {who}: {count}"
     for one in told["datasets"]:
-        made = one["recipe"].get("operation") or ("import" if one["recipe"] else one["kind"])
+        made = made_by(one["recipe"], one["kind"])
         of = f" of {', '.join(one['parents'])}" if one["parents"] else ""
         note = f" ({one['note']})" if one.get("note") else ""
         yield f"dataset    {one['ref']}: {made}{of} {short(one['digest']) if one['digest'] else ''}{note}".rstrip()

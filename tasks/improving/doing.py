@@ -55,7 +55,7 @@ def mine(work: Work) -> Done:
     seed = {"seed": settings.seed + work.round} if chosen and "seed" not in values else {}
     version, mined = pick(pool, work.store, work.desk_root, strategy=strategy, budget=settings.budget,
                           known=known(work), values=values | seed, prelabels=prelabels, round=work.round,
-                          out=f"{work.prefix}-picked", owner=work.loop.owner)
+                          out=f"{work.prefix}-picked", owner=work.loop.owner, line=False)
     reasons = reasons_of(mined.table)
     out = {"picked": work.made(version), "pictures": mined.table.num_rows, "strategy": strategy, "reasons": reasons,
            "notes": list(mined.notes), "prelabels": prelabels.folder.name if prelabels else None,

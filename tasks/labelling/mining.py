@@ -63,7 +63,7 @@ class Asked:
 def pick(pool: Version, store: Store, workspace: Path, *, strategy: str, budget: int, known: Sequence[Version],
          out: str, owner: str, values: Mapping[str, Any] | None = None, prelabels: Prelabels | None = None,
          round: int | None = None, evaluation: Evaluation | None = None,
-         chunk: int | None = None) -> tuple[Version, Mined]:
+         chunk: int | None = None, line: bool = True) -> tuple[Version, Mined]:
     """A version of the `budget` pictures of a pool that are worth labelling, and why; the same for the same input.
 
     Left out are pictures that are known (by their bytes: of `known`, of the line's own split), near-duplicates of them
@@ -77,6 +77,7 @@ def pick(pool: Version, store: Store, workspace: Path, *, strategy: str, budget:
         prelabels: of this very version of the pool.
         evaluation: on val, for `failures` and the weights of `mixed`; the workspace's last when None.
         chunk: look at the next so many pictures only, of which no earlier call has looked at any.
+        line: whether what the line of the workspace has split is known too; rounds say themselves what is labelled.
 
     Raises:
         ParamsError: no such strategy, a wrong parameter, a budget or a chunk below 1.
@@ -85,7 +86,7 @@ def pick(pool: Version, store: Store, workspace: Path, *, strategy: str, budget:
     """
     check_asked(strategy, budget, values)
     _refuse_others(pool, prelabels)
-    sets = [*held(known, store), *line_set(workspace)]
+    sets = [*held(known, store), *(line_set(workspace) if line else [])]
     asked = Asked(pool, store, workspace, strategy, budget, sets, dict(values or {}), prelabels, evaluation)
     images = images_of(pool.folder)
     if not images.num_rows:

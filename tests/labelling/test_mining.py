@@ -166,6 +166,9 @@ def test_the_lines_own_split_is_known(world: World) -> None:
     shutil.copytree(world.store.pictures, folder / "raw")
     with pytest.raises(DataError, match="24 pictures are labelled"):
         world.pick("random", 3)
+    # rounds say themselves what is labelled
+    assert mining.pick(world.pool, world.store, world.workspace, strategy="random", budget=3, known=[], out="rounds",
+                       owner="ann", line=False)[1].table.num_rows == 3
     (world.workspace / "params.yaml").write_text("data:\n  version: picked@1\n")
     # where the line reads a version, that one counts, and not what an older line has left
     version, _ = world.pick("random", 3)

@@ -71,7 +71,8 @@ def datasets(params: Mapping[str, Any], meta: Mapping[str, Any], workspace: Path
     """The dataset versions and recipes that a line read: the catalogue's entry or the store's version and its parents,
     then what the line's own table says of itself."""
     found: list[dict[str, Any]] = []
-    if name := _value(params, "fetch", "dataset"):
+    # a line that reads a version of the store fetches nothing, whatever its section still says
+    if (name := _value(params, "fetch", "dataset")) and not _value(params, "data", "version"):
         found.append({"ref": str(name), "kind": "catalogue", "digest": None, "recipe": {}, "parents": []})
     if ref := _value(params, "data", "version"):
         found += _chain(str(ref), _value(params, "data", "digest"), workspace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tasks.data.store.words import made_by
 from tasks.reporting import words
 from tasks.reporting.markup import Markup, element
 from tasks.reporting.project.graph import graph
@@ -83,7 +84,7 @@ def _recipes(datasets: Sequence[Mapping[str, Any]]) -> Markup:
     rows = []
     for one in datasets:
         recipe = one["recipe"]
-        made = str(recipe.get("operation") or ("import" if recipe else one["kind"]))
+        made = made_by(recipe, one["kind"])
         values = "; ".join(f"{key} {value}" for key, value in (recipe.get("parameters") or {}).items())
         rows.append([Cell(one["ref"]), Cell(made), Cell(", ".join(one["parents"]) or "none"),
                      Cell(" ".join(filter(None, [values, one.get("note")]))), Cell(hashed(one.get("digest")))])
