@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.base.errors import DataError, UserError, WorkspaceBusy, nearest
 from tasks.base.files import read_json, write_json
+from tasks.base.locks import held_alone
 from tasks.improving.settings import Settings
 
 FOLDER = Path(".visionmill/improve")
@@ -184,13 +184,9 @@ def held(name: str, workspace: Path) -> Iterator[None]:
         WorkspaceBusy: another command works at them.
     """
     folder = folder_of(name, workspace)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise WorkspaceBusy(f"another command works at the rounds of {name}", where=folder,
-                                mend="visionmill improve status; visionmill improve stop") from None
+    with held_alone(folder / ".lock", lambda holder: WorkspaceBusy(
+            f"another command works at the rounds of {name}", where=folder,
+            mend="visionmill improve status; visionmill improve stop")):
         yield
 
 

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from pydantic import Field
 
 from tasks.base.errors import DataError, WorkspaceBusy
 from tasks.base.files import digest_value, write_atomic
+from tasks.base.locks import held_alone
 from tasks.base.params import Params
 from tasks.data.store.layout import table_digest
 from tasks.data.table import IMAGES, Dataset, full_disk_is_told, read_dataset, write_dataset
@@ -162,11 +162,7 @@ def _only(dataset: Dataset, chosen: np.ndarray) -> Dataset:
 
 @contextmanager
 def _held(place: Path) -> Iterator[None]:
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise WorkspaceBusy("another command trains these folds", where=place,
-                                mend="wait for it, and run this again: what it has made is kept") from None
+    with held_alone(place / ".lock", lambda holder: WorkspaceBusy(
+            "another command trains these folds", where=place,
+            mend="wait for it, and run this again: what it has made is kept")):
         yield

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.base.errors import DataError, UserError, WorkspaceBusy, nearest
 from tasks.base.files import read_json, write_json
+from tasks.base.locks import held_alone
 
 FOLDER = Path(".visionmill/labelling")
 # desks of files: the format that each writes and reads
@@ -124,11 +124,7 @@ def locked(workspace: Path) -> Iterator[None]:
         WorkspaceBusy: another command does so.
     """
     folder = workspace.resolve() / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise WorkspaceBusy("another command sends or fetches labels here", where=folder,
-                                mend="wait for it, and run this again") from None
+    with held_alone(folder / ".lock", lambda holder: WorkspaceBusy(
+            "another command sends or fetches labels here", where=folder,
+            mend="wait for it, and run this again")):
         yield

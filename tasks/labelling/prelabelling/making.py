@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 import time
@@ -16,6 +15,7 @@ import numpy as np
 
 from tasks.base.errors import DataError, WorkspaceBusy
 from tasks.base.files import digest_value, write_json
+from tasks.base.locks import held_alone
 from tasks.base.progress import Progress
 from tasks.data.pictures import find_flaw, locate
 from tasks.data.store.layout import Store, Version, table_digest
@@ -155,12 +155,9 @@ def _keep_column(folder: Path, name: str, parts: list[Any]) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise WorkspaceBusy("another command makes these pre-labels at this moment", where=folder,
-                                mend="wait for it; what it has made is then there") from None
+    with held_alone(folder / ".lock", lambda holder: WorkspaceBusy(
+            "another command makes these pre-labels at this moment", where=folder,
+            mend="wait for it; what it has made is then there")):
         for left in (*folder.glob("shards/.*"), *folder.glob(".*.npy")):
             left.unlink(missing_ok=True)  # of a command that was killed
         yield
