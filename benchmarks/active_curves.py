@@ -64,6 +64,11 @@ def told_rare(curves: dict[str, Curve]) -> Iterator[str]:
     target = float(drawn.mean().value[0, -1])
     theirs, first = drawn.reaches(target), float(drawn.mean().boxes[0, 0])
     assert theirs is not None
+    if theirs <= first:
+        yield f"  random ends at {target:.3f}, where all began: a share of its boxes says nothing. What can be said:"
+        yield from (f"  {name:9} {_against_best(curve, drawn)}; {_gain(curve, drawn)}" for name, curve in curves.items()
+                    if name != "random")
+        return
     yield f"  random needs {theirs:.0f} boxes to its final {target:.3f}; asked: at most {ASKED} of them"
     for name, curve in curves.items():
         mine = curve.reaches(target)
@@ -72,10 +77,19 @@ def told_rare(curves: dict[str, Curve]) -> Iterator[str]:
         if mine is None:
             yield f"  {name:9} never reaches it: MISSED"
             continue
-        ratio, after = mine / theirs, (mine - first) / max(theirs - first, 1e-9)
+        ratio, after = mine / theirs, (mine - first) / (theirs - first)
         each = ", ".join(_ratio(curve, drawn, seed) for seed in range(min(len(curve.boxes), len(drawn.boxes))))
         yield (f"  {name:9} {mine:.0f} boxes: {ratio:.2f} of random's ({after:.2f} of those after the start; by seed "
                f"{each}): {'met' if ratio <= ASKED else 'MISSED'}; at the end {_gain(curve, drawn)}")
+
+
+def _against_best(curve: Curve, drawn: Curve) -> str:
+    """Boxes to the best that random was at in any round, and how many random had then."""
+    mean = drawn.mean()
+    at = int(mean.value[0].argmax())
+    mine = curve.reaches(float(mean.value[0, at]))
+    return f"random's best, {mean.value[0, at]:.3f} with {mean.boxes[0, at]:.0f} boxes, " + (
+        "is never reached" if mine is None else f"is reached with {mine:.0f} boxes")
 
 
 def _ratio(curve: Curve, drawn: Curve, seed: int) -> str:
