@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from tasks.base.errors import UserError, nearest
+from flows.commands.group import chosen
 from tasks.data.ops import OPERATIONS
 
 # verb: module beside this one, and what it does
@@ -37,19 +37,13 @@ examples:
   visionmill data use cells@2; visionmill run
   visionmill data export cells --format yolo --out ~/yolo
 
-A dataset is NAME (its latest version), NAME@N, or a folder that the line wrote, such as data/split.
-`visionmill data VERB --help` shows the options of one verb."""
+A dataset is NAME (its latest version), NAME@N, or a folder that the line wrote, such as data/split."""
 
 
 def main(words: list[str]) -> int:
     """Enter the module of one verb."""
-    if not words or words[0] in ("-h", "--help"):
-        lines = "\n".join(f"  {name:9} {text}" for name, (_, text) in VERBS.items())
-        print(f"usage: visionmill data VERB [options]\n\n{lines}\n\n{EXAMPLES}")
+    verb = chosen("data", VERBS, EXAMPLES, words)
+    if verb is None:
         return 0
-    if words[0] not in VERBS:
-        guess = nearest(words[0], VERBS)
-        raise UserError(f"no data verb is called {words[0]!r}",
-                        mend=f"did you mean {guess!r}?" if guess else "visionmill data --help")
-    module = import_module(f"flows.commands.data.{VERBS[words[0]][0]}")
-    return int(module.main(words[0], words[1:]) or 0)
+    module = import_module(f"flows.commands.data.{VERBS[verb][0]}")
+    return int(module.main(verb, words[1:]) or 0)

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.commands import group
 from flows.datastore import open_store
 from tasks.base.errors import UserError
 from tasks.data.store.layout import Store, Version
@@ -27,9 +28,7 @@ def parser(verb: str, examples: str = "") -> argparse.ArgumentParser:
     """A parser whose help ends with examples."""
     from flows.commands.data import VERBS
 
-    return argparse.ArgumentParser(
-        prog=f"visionmill data {verb}", description=VERBS[verb][1], allow_abbrev=False,
-        epilog=f"examples:\n{examples}" if examples else None, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return group.parser("data", verb, VERBS[verb][1], examples)
 
 
 def named(ref: str, store: Store | None = None) -> Named:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from tasks.base.errors import UserError, nearest
+from flows.commands.group import chosen
 
 # verb: module beside this one, and what it does
 VERBS = {
@@ -24,19 +24,13 @@ examples:
   visionmill label status; visionmill label fetch pool-picked   pool-picked-labelled@1
   visionmill data merge cells pool-picked-labelled --out cells --conflict human
   visionmill label errors cells
-
-`visionmill label VERB --help` shows the options of one verb."""
+"""
 
 
 def main(words: list[str]) -> int:
     """Enter the module of one verb."""
-    if not words or words[0] in ("-h", "--help"):
-        lines = "\n".join(f"  {name:8} {text}" for name, (_, text) in VERBS.items())
-        print(f"usage: visionmill label VERB [options]\n\n{lines}\n\n{EXAMPLES}")
+    verb = chosen("label", VERBS, EXAMPLES, words)
+    if verb is None:
         return 0
-    if words[0] not in VERBS:
-        guess = nearest(words[0], VERBS)
-        raise UserError(f"no label verb is called {words[0]!r}",
-                        mend=f"did you mean {guess!r}?" if guess else "visionmill label --help")
-    module = import_module(f"flows.commands.label.{VERBS[words[0]][0]}")
+    module = import_module(f"flows.commands.label.{VERBS[verb][0]}")
     return int(module.main(words[1:]) or 0)

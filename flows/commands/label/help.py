@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from flows.commands import group
+
 
 def parser(verb: str, examples: str = "") -> argparse.ArgumentParser:
     """A parser of `visionmill label VERB`."""
     from flows.commands.label import VERBS
 
-    return argparse.ArgumentParser(
-        prog=f"visionmill label {verb}", description=VERBS[verb][1], allow_abbrev=False,
-        epilog=f"examples:\n{examples}" if examples else None, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return group.parser("label", verb, VERBS[verb][1], examples)
