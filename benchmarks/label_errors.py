@@ -151,10 +151,10 @@ def main() -> None:
     options = arguments.parse_args()
     work = options.workspace.resolve()
     if options.only != "bccd":
-        folds = Folds(folds=options.folds, steps=options.steps, size=options.size[0])
+        folds = Folds(folds=options.folds, steps=options.steps, size=options.size[0], flip="none")
         digits(work, folds, options.planted, options.seeds, options.limit)
     if options.only != "digits":
-        folds = Folds(folds=options.folds, steps=options.steps, size=options.size[1])
+        folds = Folds(folds=options.folds, steps=options.steps, size=options.size[1], flip="both")
         bccd(work, folds, options.limit, options.page)
 
 

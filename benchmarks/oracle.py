@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tasks.base.progress import duration
+from tasks.data.catalogue import read_entry
 from tasks.data.classes import ClassList
 from tasks.data.store.importing import Importing, bring_in
 from tasks.data.store.layout import Store, Version
@@ -59,9 +60,10 @@ def rounds(options: argparse.Namespace, seed: int, store: Store, known: Version,
     folder.mkdir(exist_ok=True)
     name = f"{options.data}-{seed}"
     if name not in journal.names(folder):
+        light = {"draws": 200, "augment": {"flip": read_entry(options.data).params["train"]["augment"]["flip"]}}
         settings = load_settings("quick", {
             "rounds": options.rounds, "budget": options.budget, "strategy": options.strategy, "seed": seed,
-            "content": options.content, "light": {"draws": 200, **({"steps": options.steps} if options.steps else {})}})
+            "content": options.content, "light": light | ({"steps": options.steps} if options.steps else {})}, folder)
         begin.begin_with_oracle(name, known, settings, store=store, owner="benchmark", workspace=folder,
                                 start=options.start, control=False)
     begin.change(name, {"rounds": options.rounds}, folder)

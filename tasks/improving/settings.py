@@ -11,6 +11,7 @@ from tasks.base import presets
 from tasks.base.errors import ParamsError
 from tasks.base.params import Params, check
 from tasks.improving.light import Light
+from tasks.labelling.mirroring import flip_of
 
 SECTION = "improve"
 ORACLE = "oracle"
@@ -59,6 +60,8 @@ class Settings(Params):
 def load_settings(preset: str, changes: dict[str, Any], workspace: Path = Path()) -> Settings:
     """A preset of conf/improve/ with changes over it; those of a mapping go over it key by key.
 
+    Light trainings mirror pictures as the workspace's line does, where neither says how.
+
     Raises:
         ParamsError: no such preset, an unknown key or a wrong value.
     """
@@ -66,7 +69,10 @@ def load_settings(preset: str, changes: dict[str, Any], workspace: Path = Path()
     where = f"conf/{SECTION}/{preset}.yaml"
     if not isinstance(values, dict) or set(values) != {SECTION}:
         raise ParamsError("a preset of the rounds has one section, `improve`", where=where, mend="see the default one")
-    return changed(check(Settings, values[SECTION], where), changes)
+    settings = check(Settings, values[SECTION], where)
+    if "flip" not in ((values[SECTION] or {}).get("light") or {}).get("augment", {}):
+        settings = changed(settings, {"light": {"augment": {"flip": flip_of(workspace)}}})
+    return changed(settings, changes)
 
 
 def changed(settings: Settings, changes: dict[str, Any]) -> Settings:

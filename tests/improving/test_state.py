@@ -52,18 +52,42 @@ def test_undo_takes_back_the_last_step_of_all_arms_and_redo_puts_it_back(workspa
     taken = journal.undo(state, "step", workspace)
     assert [one.todo for one in taken] == [(1, "prelabel", "control"), (1, "prelabel", "main")]
     assert state.todo() == (1, "prelabel", "main")
-    back = journal.redo(journal.read("cells", workspace), workspace)
+    back = journal.redo(journal.read("cells", workspace), "step", workspace)
     assert [one.out["mark"] for one in back] == ["1prelabelmain", "1prelabelcontrol"]
     assert journal.read("cells", workspace).todo() == (1, "send", "main")
 
 
-def test_undo_of_a_round_leaves_the_one_before_and_redo_goes_step_by_step(workspace: Path) -> None:
+def test_undo_of_a_round_leaves_the_one_before_and_redo_puts_back_a_step_or_all_of_it(workspace: Path) -> None:
     state = begun(workspace)
     up_to(state, 2, "merge", workspace)
     assert len(journal.undo(state, "round", workspace)) == STEPS.index("merge")
     assert state.todo() == (2, "prepare", "main")
-    assert [one.step for one in journal.redo(state, workspace)] == ["prepare"]
+    assert [one.step for one in journal.redo(state, "step", workspace)] == ["prepare"]
     assert state.todo() == (2, "mine", "main") and len(state.undone) == STEPS.index("merge") - 1
+    assert [one.step for one in journal.redo(state, "round", workspace)] == [*STEPS[1:STEPS.index("merge")]]
+    assert state.todo() == (2, "merge", "main") and not state.undone
+
+
+def test_the_end_of_the_rounds_is_taken_back_and_put_back_too(workspace: Path) -> None:
+    state = begun(workspace)
+    up_to(state, 1, "next", workspace)
+    journal.note(state, entry(Todo(1, "next", "main"), end="nothing is left"), workspace)
+    state.ended = "nothing is left"
+    assert state.todo() is None
+    journal.undo(state, "step", workspace)
+    assert state.ended is None and state.todo() == (1, "next", "main")
+    journal.redo(state, "step", workspace)
+    assert state.ended == "nothing is left" and state.todo() is None
+
+
+def test_nothing_is_waited_for_once_the_step_that_waited_is_left_out(workspace: Path) -> None:
+    state = begun(workspace)
+    up_to(state, 1, "wait", workspace)
+    state.waiting = "1 of 4 pictures"
+    journal.skip(state, "merge", workspace)
+    assert state.waiting == "1 of 4 pictures"
+    journal.skip(state, "wait", workspace)
+    assert state.waiting is None and journal.read("cells", workspace).waiting is None
 
 
 def test_what_was_taken_back_is_gone_when_the_step_is_done_anew(workspace: Path) -> None:
@@ -72,7 +96,7 @@ def test_what_was_taken_back_is_gone_when_the_step_is_done_anew(workspace: Path)
     journal.undo(state, "step", workspace)
     journal.note(state, entry(Todo(1, "prelabel", "main"), mark="anew"), workspace)
     with pytest.raises(UserError, match="nothing to put back"):
-        journal.redo(state, workspace)
+        journal.redo(state, "step", workspace)
 
 
 def test_undo_goes_back_to_the_start_and_no_further(workspace: Path) -> None:
@@ -153,6 +177,22 @@ def test_presets_say_how_they_are_run_and_are_whole(preset: str) -> None:
     assert first.startswith("# visionmill improve ")
     settings = load_settings(preset, {"budget": 7, "light": {"steps": 3}})
     assert settings.budget == 7 and settings.light.steps == 3
+
+
+def test_light_trainings_mirror_as_the_line_does(tmp_path: Path) -> None:
+    plain = load_settings("quick", {}, tmp_path).light.augment
+    assert plain.flip == "horizontal"
+    (tmp_path / "params.yaml").write_text("train:\n  augment: {flip: none}\n")
+    assert load_settings("quick", {}, tmp_path).light.augment == plain.model_copy(update={"flip": "none"})
+    own = {"light": {"augment": {"flip": "both"}}}
+    assert load_settings("quick", own, tmp_path).light.augment.flip == "both"
+    preset = tmp_path / "conf/improve/own.yaml"
+    preset.parent.mkdir(parents=True)
+    preset.write_text("improve:\n  light:\n    augment: {flip: horizontal}\n")
+    assert load_settings("own", {}, tmp_path).light.augment.flip == "horizontal"
+    (tmp_path / "params.yaml").write_text("train:\n  augment: {flip: sideways}\n")
+    with pytest.raises(UserError, match=r"train\.augment[\s\S]*sideways|sideways[\s\S]*train\.augment"):
+        load_settings("quick", {}, tmp_path)
 
 
 def test_parameters_of_a_strategy_are_replaced_and_unknown_settings_refused() -> None:

@@ -76,6 +76,16 @@ def test_options_reach_the_look(here: Path, shared: Path, capsys: pytest.Capture
         label for table in made.boxes() for label in table["class_id"].to_pylist()} == {pool.meta.classes.index("red")}
 
 
+def test_pictures_that_must_not_be_mirrored_are_not(here: Path, shared: Path, capsys: pytest.CaptureFixture[str]
+                                                    ) -> None:
+    (here / "params.yaml").write_text("train:\n  augment: {flip: none}\n")
+    assert auto("pool", "--model", "model.onnx", "--processes", "1", "--out", "digits") == 0
+    assert "not at mirror images: params.yaml, train.augment.flip" in capsys.readouterr().out
+    assert newest(Store(shared / "store").find("pool"), here).facts["settings"]["flip"] is False
+    assert auto("pool", "--model", "model.onnx", "--processes", "1", "--out", "digits", "--flip") == 0
+    assert newest(Store(shared / "store").find("pool"), here).facts["settings"]["flip"] is True
+
+
 def test_a_folder_of_pictures_is_imported_first(here: Path, shared: Path,
                                                 capsys: pytest.CaptureFixture[str]) -> None:
     write_coco(here / "raw", 5)

@@ -41,7 +41,8 @@ def main(words: list[str]) -> int:
     if asked.masks:
         teacher = with_masks(teacher, asked.masks, workspace=workspace, threads=threads)
     print("\n  ".join([f"{teacher.name} looks at {pool.ref}", *getattr(teacher, "notes", [])]), flush=True)
-    settings = Settings(flip=not asked.no_flip, aldd="aldd" in asked.needs, consistency="cald" in asked.needs)
+    settings = Settings(flip=_mirrored(asked.flip, workspace), aldd="aldd" in asked.needs,
+                        consistency="cald" in asked.needs)
     made = prelabel(pool, store, teacher, settings, workspace, processes)
     version, new = made.version(store, asked.out or f"{pool.name}-auto", who, asked.shown)
     track(store, version)
@@ -49,6 +50,18 @@ def main(words: list[str]) -> int:
                      f"next:    visionmill mine {pool.ref} --strategy mixed --budget 50",
                      f"         visionmill label send {version.ref} --to label-studio --hardest 50"]))
     return 0
+
+
+def _mirrored(asked: bool | None, workspace: Path) -> bool:
+    """Whether mirror images say anything of these pictures: the line knows, unless the user says."""
+    if asked is not None:
+        return asked
+    from tasks.labelling.mirroring import flip_of
+
+    allowed = flip_of(workspace) != "none"
+    if not allowed:
+        print("  not at mirror images: params.yaml, train.augment.flip: none (--flip does)", flush=True)
+    return allowed
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -70,8 +83,9 @@ def _arguments() -> argparse.ArgumentParser:
     arguments.add_argument("--out", metavar="NAME", help="of the version that is made (default: POOL-auto)")
     arguments.add_argument("--processes", type=_at_least_one, metavar="N",
                            help="of one thread each (default: one a core)")
-    arguments.add_argument("--no-flip", action="store_true", help="do not look at the mirrored pictures: twice as "
-                           "fast, less sure which boxes are right")
+    arguments.add_argument("--flip", action=argparse.BooleanOptionalAction, help="look at the mirrored pictures too: "
+                           "half as fast, surer which boxes are right (default: unless params.yaml forbids it, "
+                           "train.augment.flip: none)")
     arguments.add_argument("--for", dest="needs", action="append", choices=["aldd", "cald"], default=[],
                            help="look also for what this strategy of `mine` needs; may be repeated")
     arguments.add_argument("--shown", type=_share, default=1 / 3, metavar="P",

@@ -25,14 +25,15 @@ def main(words: list[str]) -> int:
     from tasks.labelling.checking.folds import Folds
     from tasks.labelling.checking.queue import queue
     from tasks.labelling.checking.speaking import find_speaker
-    from tasks.labelling.checking.suspects import Settings, find_suspects
+    from tasks.labelling.checking.suspects import SURE, Settings, find_suspects
     from tasks.labelling.checking.telling import in_lines
+    from tasks.labelling.mirroring import flip_of
     from tasks.reporting.labels.page import Shown, write_page
 
     workspace, store = enter(), open_store()
     given = {name: value for name in ("folds", "steps", "size", "init", "seed")
              if (value := getattr(options, name)) is not None}
-    folds = check(Folds, given, "options")
+    folds = check(Folds, {"flip": flip_of(workspace), **given}, "options")
     asked = {name: value for name in ("below", "sure") if (value := getattr(options, name)) is not None}
     settings = check(Settings, asked, "options")
     version = store.find(options.dataset)
@@ -43,7 +44,10 @@ def main(words: list[str]) -> int:
     suspects = find_suspects(dataset, found.spoken.predictions, settings, found.spoken.images)
     print("\n".join(in_lines(suspects, dataset)))
     page = options.page or Path(f"{version.ref.replace('@', '-')}-errors.html")
-    write_page(Shown(version.ref, dataset, store.pictures, suspects.places, suspects.pictures, found.facts), page)
+    facts = [*found.facts, ("They count from", f"probability {suspects.sure:.2f}")]
+    facts += [("Weak", "most that agree with the labels are less likely right than wrong: little is found")
+              ] * (suspects.usual < SURE[0])
+    write_page(Shown(version.ref, dataset, store.pictures, suspects.places, suspects.pictures, facts), page)
     print(f"page:  {page}")
     out = options.out or f"{version.name}-review"
     made = queue(store, version, suspects, by=found.spoken.by, top=options.top, out=out, owner=owner(),

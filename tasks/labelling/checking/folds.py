@@ -45,6 +45,7 @@ class Folds(Params):
         steps: of the optimiser, of each training.
         size: the longer side of the network's input in pixels.
         init: where the backbone starts.
+        flip: how the pictures may be mirrored: `tasks.labelling.mirroring.flip_of` knows it.
         seed: of the division and of the trainings.
     """
 
@@ -52,6 +53,7 @@ class Folds(Params):
     steps: int = Field(default=400, ge=1, description="steps of each training")
     size: int = Field(default=224, ge=32, le=1024, description="longer side of the network's input in pixels")
     init: Literal["imagenet", "scratch"] = Field(default="imagenet", description="where the backbone starts")
+    flip: Literal["none", "horizontal", "both"] = "horizontal"
     seed: int = 0
 
     def light(self) -> Light:
@@ -60,6 +62,7 @@ class Folds(Params):
 
         plain = Light()
         return plain.model_copy(update={"steps": self.steps, "init": self.init, "warmup": min(20, self.steps),
+                                        "augment": plain.augment.model_copy(update={"flip": self.flip}),
                                         "model": plain.model.model_copy(update={"image_size": self.size})})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,10 @@ from tasks.base.errors import ParamsError, UserError
 from tasks.data.store.labelled import publish_labels
 from tasks.data.store.site import STORE
 from tasks.data.table import read_dataset
+from tasks.improving.light import Light
+from tasks.labelling.checking import speaking
+from tasks.labelling.checking.folds import Folds
+from tasks.labelling.jobs.sending import send
 
 from .conftest import MODEL, Place, by_model, changed, predictions_of
 
@@ -51,6 +56,22 @@ def test_errors_from_a_file(place: Callable[[int], Place], tmp_path: Path, track
         errors.main(["cell"])
 
 
+def test_trainings_mirror_as_the_line_does(place: Callable[[int], Place], tmp_path: Path, tracked: list[str],
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    place(20)
+    (tmp_path / "params.yaml").write_text("train:\n  augment: {flip: none}\n")
+    asked: list[Folds] = []
+
+    def nothing(*given: Any, **_: Any) -> None:
+        asked.extend(one for one in given if isinstance(one, Folds))
+        raise UserError("enough", where="here", mend="")
+
+    monkeypatch.setattr(speaking, "find_speaker", nothing)
+    with pytest.raises(UserError, match="enough"):
+        errors.main(["squares", "--steps", "7"])
+    assert asked[0].light().augment == Light().augment.model_copy(update={"flip": "none"}) and asked[0].steps == 7
+
+
 def test_accept_and_its_check(place: Callable[[int], Place], tracked: list[str],
                               capsys: pytest.CaptureFixture[str]) -> None:
     here = place(110)
@@ -70,7 +91,15 @@ def test_accept_and_its_check(place: Callable[[int], Place], tracked: list[str],
     assert "270 boxes of the model were reviewed, on 90 pictures" in said and "confidence" in said
     assert "90 pictures are reviewed already" in said and "at most 10.0% are wrong" in said
     assert tracked[0] == "auto-accepted@1" and tracked[-1] == "auto-audit@1"
-    sent = here.store.find("auto-audit")
+    assert ("visionmill label send auto-audit --to label-studio; visionmill label fetch auto-audit; visionmill label "
+            "accept auto --check auto-audit-labelled") in said
+    # where the first audit is away already, what is told is about the next one
+    send(here.store.find("auto-audit@1"), here.store, "coco", workspace=Path())
+    assert accept.main(["auto", "--max-error", "0.1", "--audit", "20"]) == 0
+    said = capsys.readouterr().out
+    assert "label fetch auto-audit-2; visionmill label accept auto --check auto-audit-2-labelled" in said
+    assert send(here.store.find("auto-audit"), here.store, "coco", workspace=Path()).name == "auto-audit-2"
+    sent = here.store.find("auto-audit@1")
     told = read_dataset(sent.folder)
     for name, x, code in (("good", 0.0, 0), ("bad", 25.0, 3)):
         rows = [row | {"x": row["x"] + x, "source": "human", "reviewed_by": "ann"}
