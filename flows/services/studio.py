@@ -11,6 +11,7 @@ import getpass
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import sqlite3
@@ -37,6 +38,7 @@ MARK = "visionmill.json"
 DATABASE = "label_studio.sqlite3"
 NEEDED_BYTES = 2 << 30
 PROGRAM = "import sys; from label_studio.server import main; sys.argv[0] = 'label-studio'; main()"
+UNFIT = re.compile(r"[^A-Za-z0-9._+-]+|\.(?=\.)")
 # all else stays outside: Label Studio reads HOST, DEBUG, CI, USERNAME, STORAGE_TYPE and many more names from there
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "PYTHONUNBUFFERED", "NO_COLOR",
         processes.UP, "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -78,8 +80,13 @@ def server_environment(workspace: Path, told: dict[str, str]) -> dict[str, str]:
 
 
 def user() -> str:
-    """Who labels here until others are invited."""
-    return f"{getpass.getuser()}@localhost"
+    """Who labels here until others are invited: an address that Label Studio's form takes."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that has no name
+        name = ""
+    # a directory's users are called CORP\ann, or ann@corp.example
+    return f"{UNFIT.sub('-', name).strip('-.') or 'labeller'}@localhost"
 
 
 def make_access(workspace: Path, url: str) -> dict[str, str]:

@@ -40,6 +40,9 @@ def _lines(job: Job, workspace: Path) -> list[str]:
     lines = [f"{job.name}: {status.done:,} of {status.total:,} pictures done"
              + (f", {status.partial:,} begun" if status.partial else "")]
     lines.append(f"  {_away(job, status)}")
+    if status.total < len(job.order):
+        lines.append(f"  {len(job.order) - status.total:,} were deleted there: visionmill label send {job.version} "
+                     f"--to {job.desk} --job {job.name} hands them out again")
     if status.away:
         lines.append(f"  not reached since {since}: {status.away}")
     people = ", ".join(f"{who} {count:,}" for who, count in sorted(status.people.items(), key=lambda one: -one[1]))

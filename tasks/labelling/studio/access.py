@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tasks.base.errors import UserError
 from tasks.base.files import read_json
@@ -50,7 +51,7 @@ def find_access(workspace: Path) -> Access:
             raise UserError("the site names a Label Studio and no token for it", where=named.url,
                             mend="conf/site: labelling: {url: …, token: ${LABEL_STUDIO_TOKEN}}; its page `Account & "
                                  "Settings` shows the token")
-        return Access(_checked(named.url), named.token)
+        return Access(_checked(named.url), _fit(named.token))
     path = workspace / NOTE
     try:
         told = read_json(path)
@@ -63,6 +64,23 @@ def find_access(workspace: Path) -> Access:
 
 
 def _checked(url: str) -> str:
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")) or not _has_host(url):
         raise UserError(f"{url!r} is no address of a Label Studio", where="labelling.url", mend="http://HOST:PORT")
     return url.rstrip("/")
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is left open
+        return False
+
+
+def _fit(token: str) -> str:
+    """A token as it goes into a header; it is not shown, also where it is none."""
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise UserError("what is named as Label Studio's token cannot be one", where="labelling.token",
+                        mend="take it anew from its page `Account & Settings`; conf/site: token: ${LABEL_STUDIO_TOKEN}")
+    return token

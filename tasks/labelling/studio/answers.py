@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from tasks.labelling.studio.regions import Read, read_annotation
 from tasks.labelling.studio.tasks import Ours, ours
 
 LONGEST_NAME = 200
+LONGEST_S = 1e9
 # tasks that somebody answered, skipped or began: of a thousand fifty may be
 TOUCHED = json.dumps({"filters": {"conjunction": "or", "items": [
     {"filter": "filter:tasks:total_annotations", "operator": "greater", "type": "Number", "value": 0},
@@ -85,7 +85,7 @@ class Answers:
         rows = [{**row, "class_id": numbers[row["label"]]} for row in read.boxes]
         skipped = one.get("was_cancelled") is True
         spent = one.get("lead_time")
-        seconds = float(spent) if isinstance(spent, int | float) and 0 <= spent < math.inf else None
+        seconds = float(spent) if isinstance(spent, int | float) and 0 <= spent < LONGEST_S else None
         where = {"project": self.project, "task": task.number, "annotation" if complete else "draft": one["id"]}
         return Answer(task.digest, boxes_table([{name: row.get(name) for name in BOXES.names} for row in rows]),
                       _who(one, people), _stamp(one), seconds, complete and not skipped, skipped,

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tasks.base.errors import UserError
+from tasks.base.errors import DataError, UserError
+from tasks.data.formats._superb_json import mapping, parse
 from tasks.labelling.studio.access import START, Access
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ class Client:
                 if page == 1:
                     raise
                 return  # the list became shorter meanwhile
-            entries, total = rows_in(answer, key, self.url), whole(answer.get("total", answer.get("count")))
+            entries, told = rows_in(answer, key, self.url), mapping(answer)
+            total = whole(told.get("total", told.get("count")))
             yield from ((entry, total) for entry in entries)
             page, seen = page + 1, seen + len(entries)
             if not entries:
@@ -130,7 +132,7 @@ class Client:
                     raise UserError(f"Label Studio sends us to {answer.headers.get('location', '?')!r}", where=self.url,
                                     mend="name that address in conf/site: labelling.url")
                 return answer.status_code, b"".join(parts)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except (httpx.RequestError, httpx.InvalidURL) as error:
             raise self.away(f"{type(error).__name__}: {error}") from error
 
     def _headers(self) -> dict[str, str]:
@@ -147,11 +149,15 @@ class Client:
 
         try:
             answer: httpx.Response = self._http.post(f"{self.url}/api/token/refresh", json={"refresh": token})
-        except httpx.TransportError as error:
-            raise self.away(str(error)) from error
+        except (httpx.RequestError, httpx.InvalidURL) as error:
+            raise self.away(f"{type(error).__name__}: {error}") from error
         if answer.status_code >= 300:
             raise self._failure(answer.status_code, answer.content, "POST", "/api/token/refresh")
-        return str(self._decoded(answer.content, "/api/token/refresh").get("access"))
+        made = mapping(self._decoded(answer.content, "/api/token/refresh")).get("access")
+        if not isinstance(made, str):
+            raise UserError("the answer has no token: is this a Label Studio?", where=f"{self.url}/api/token/refresh",
+                            mend="conf/site: labelling.url")
+        return made
 
     def _expired(self) -> bool:
         had, self._short_lived = self._short_lived is not None, None
@@ -180,8 +186,8 @@ class Client:
         if not content.strip():
             return None
         try:
-            return json.loads(content)
-        except (ValueError, RecursionError):
+            return parse(content, path)
+        except DataError:
             raise UserError("the answer is no JSON: is this a Label Studio?", where=f"{self.url}{path}",
                             mend="conf/site: labelling.url") from None
 

@@ -18,7 +18,7 @@ from tasks.labelling.studio.access import find_access
 from tasks.labelling.studio.answers import Answers
 from tasks.labelling.studio.client import Client, StudioAway
 from tasks.labelling.studio.pictures import Served, Uploaded
-from tasks.labelling.studio.project import find_project, make_project, refuse_masks
+from tasks.labelling.studio.project import find_project, make_project, refuse_masks, send_again
 from tasks.labelling.studio.tasks import Known, second_look, task_of
 
 # a thousand predictions in one request run into the time limit of what stands before a server
@@ -37,7 +37,7 @@ class StudioDesk:
         workspace: its site, or its `visionmill up`, says which server.
 
     Attributes:
-        told: lines for the person who sends.
+        told: lines for the person who sends or fetches.
     """
 
     kind = STUDIO
@@ -63,26 +63,33 @@ class StudioDesk:
 
     def _send(self, client: Client, job: Job, pictures: Pictures) -> None:
         project = make_project(client, job, pictures)
-        known = Known.of(client, job, project)
-        missing = [digest for digest in job.order if digest not in known.first]
+        known, kept = Known.of(client, job, project), recall(job)
+        # a task that is gone after its answer was fetched is nobody's work any more
+        done = answered(kept, job)
+        missing = [digest for digest in job.order if digest not in known.there and digest not in done]
         if missing:
-            source = _source(client, job, project)
-            rank = {digest: place for place, digest in enumerate(job.order, start=1)}
-            progress = Progress(len(missing), f"to {job.where['page']}:")
-            tasks = iter(pictures.only(missing))
-            while batch := list(islice(tasks, BATCH)):
-                body = [task_of(job, task, rank[task.digest], address) for task, address in
-                        zip(batch, source.addresses(batch), strict=True)]
-                client.post(f"/api/projects/{project}/import", body)
-                progress.step(count=len(batch))
+            self._post(client, job, project, pictures.only(missing), kept)
             known = Known.of(client, job, project)
         known.drop_copies(client, project)
-        if absent := [digest for digest in job.order if digest not in known.first]:
+        if absent := [digest for digest in missing if digest not in known.there]:
             raise UserError(f"Label Studio took {len(absent)} pictures and does not have them", where=job.where["page"],
                             mend="send the job again: it goes on from there")
 
+    def _post(self, client: Client, job: Job, project: int, pictures: Pictures, kept: Sequence[Answer]) -> None:
+        source = _source(client, job, project)
+        rank = {digest: place for place, digest in enumerate(job.order, start=1)}
+        last = {one.digest: one for one in sorted(kept, key=lambda one: one.when) if one.complete and not one.skipped}
+        progress = Progress(len(pictures), f"to {job.where['page']}:")
+        tasks = iter(pictures)
+        while batch := list(islice(tasks, BATCH)):
+            body = [task_of(job, task, rank[task.digest], address, last.get(task.digest)) for task, address in
+                    zip(batch, source.addresses(batch), strict=True)]
+            client.post(f"/api/projects/{project}/import", body)
+            progress.step(count=len(batch))
+
     def status(self, job: Job) -> Status:
-        """How far people are; pictures whose tasks somebody deleted there no longer count."""
+        """How far people are. Pictures whose tasks somebody deleted there no longer count, but for those that were
+        answered and fetched before."""
         try:
             with Client(find_access(self.workspace)) as client:
                 project = find_project(client, job)
@@ -91,11 +98,12 @@ class StudioDesk:
                 said = answers.read(strictly=False)
         except UserError as error:
             # what was fetched is known without the server
-            return replace(status_of(job, recall(job)), away=f"{error.what} ({error.where})" if error.where
-                           else error.what)
-        partial = len(answers.begun - answered(said, job))
-        return replace(status_of(job, [one for one in said if one.complete or one.skipped]), total=len(known.first),
-                       partial=partial)
+            return replace(status_of(job, recall(job)), away=_why(error))
+        there = {one.digest for one in said}
+        said = [one for one in said if one.complete or one.skipped]
+        said += [one for one in recall(job) if one.digest not in there]
+        done = answered(said, job)
+        return replace(status_of(job, said), total=len(known.there | done), partial=len(answers.begun - done))
 
     def fetch(self, job: Job) -> list[Answer]:
         """All answers so far; classes that people have added to the interface come behind the job's own.
@@ -106,7 +114,8 @@ class StudioDesk:
         """
         with Client(find_access(self.workspace)) as client:
             project = find_project(client, job)
-            Known.of(client, job, project).drop_copies(client, project)
+            known = Known.of(client, job, project)
+            known.drop_copies(client, project)
             answers = Answers(client, job, project)
             found = answers.read()
         if answers.flaws:
@@ -117,6 +126,9 @@ class StudioDesk:
         if answers.added:
             job.classes = [*job.classes, *answers.added]
             write_job(job)
+        gone = set(job.order) - known.there - answered([*recall(job), *found], job)
+        self.told = [f"{len(gone):,} pictures without an answer are not in Label Studio any more: "
+                     f"{send_again(job)} hands them out again"] * bool(gone)
         return found
 
     def give_back(self, job: Job, digests: Sequence[str], note: str) -> None:
@@ -151,6 +163,12 @@ class StudioDesk:
             except StudioAway:
                 continue
         return False
+
+
+def _why(error: UserError) -> str:
+    """Why a desk cannot be asked, and what to do, in a line."""
+    return "; ".join(str(part) for part in (f"{error.what} ({error.where})" if error.where else error.what, error.mend)
+                     if part)
 
 
 def _source(client: Client, job: Job, project: int) -> Served | Uploaded:

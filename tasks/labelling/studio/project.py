@@ -22,10 +22,12 @@ LONGEST_TITLE = 50
 
 
 def label_config(classes: list[str], polygons: bool) -> str:
-    """The labelling interface: the note of a second look, the picture, and a tool for boxes (and polygons)."""
+    """The labelling interface: the note of a second look, what is suspected, the picture, and a tool for boxes (and
+    polygons)."""
     view = Element("View")
     # without a name: with two named things to look at Label Studio refuses uploaded pictures
     SubElement(view, "Header", {"value": "$note", "size": "4"})
+    SubElement(view, "Header", {"value": "$asked", "size": "5"})
     SubElement(view, "Image", {"name": "image", "value": "$image", "zoom": "true", "zoomControl": "true",
                                "rotateControl": "false"})
     for kind in KINDS if polygons else KINDS[:1]:
@@ -48,7 +50,7 @@ def find_project(client: Client, job: Job) -> int:
     number = job.where.get("project")
     if not isinstance(number, int) or job.where.get("server") != client.access.server:
         raise StudioMissing(f"the job {job.name} has no project in Label Studio", where=client.url,
-                            mend=f"visionmill label send {job.version} --to label-studio goes on where it was")
+                            mend=f"{send_again(job)} goes on where it was")
     try:
         known = client.get(f"/api/projects/{number}")
     except StudioMissing:
@@ -56,7 +58,7 @@ def find_project(client: Client, job: Job) -> int:
     if known is None or not _is_ours(client, job, number, known):
         raise StudioMissing(f"the project {number} of the job {job.name} is not in Label Studio any more",
                             where=f"{client.url}/projects/{number}",
-                            mend="what was fetched is kept; sending the job again makes a new project")
+                            mend=f"what was fetched is kept; for the rest {send_again(job)} makes a new project")
     return number
 
 
@@ -113,6 +115,11 @@ def _made(client: Client, job: Job, key: str, polygons: bool) -> int:
         # predictions are shown of one model version only: all of ours have this one
         "show_collab_predictions": True, "model_version": model_version(job), "enable_empty_annotation": True})
     return int(rows_in([made], "project", client.url)[0]["id"])
+
+
+def send_again(job: Job) -> str:
+    """The command that makes what is missing in Label Studio."""
+    return f"visionmill label send {job.version} --to label-studio --job {job.name}"
 
 
 def model_version(job: Job) -> str:

@@ -11,6 +11,7 @@ from typing import Any, cast
 from tasks.data.formats._labelstudio_regions import kind_of, names_in, read_results
 from tasks.data.formats._labelstudio_shapes import regions_of
 from tasks.data.formats.record import number
+from tasks.labelling.studio.questions import asked_of_box
 
 # the writer's name of a region, which people's changes keep
 OURS = re.compile(r"a(\d{1,15})")
@@ -22,7 +23,7 @@ UNUSED = ("attributes", "score", "uncertainty", "difficulty", "reviewed_by", "tr
 
 
 def results_of(boxes: Sequence[Mapping[str, Any]], size: tuple[int, int], classes: list[str]) -> list[dict[str, Any]]:
-    """The regions of a picture's boxes, each with its score and named by its annotation_id.
+    """The regions of a picture's boxes, each with its score, named by its annotation_id; one in question says so.
 
     Args:
         boxes: rows of the table of annotations; size: width and height in pixels.
@@ -36,6 +37,9 @@ def results_of(boxes: Sequence[Mapping[str, Any]], size: tuple[int, int], classe
         parts = list(regions_of(plain, size, cast(Any, into)))
         for part in parts:
             part.get("meta", {}).pop("source", None)
+        if asked := asked_of_box(box.get("attributes")):
+            # Label Studio shows it beside the region that is chosen
+            parts[0].setdefault("meta", {})["text"] = [asked]
         if box.get("score") is not None:
             parts[0]["score"] = round(float(box["score"]), 4)
         found += parts

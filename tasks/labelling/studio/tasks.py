@@ -10,10 +10,12 @@ from typing import Any
 
 from tasks.base.errors import UserError
 from tasks.data.formats._superb_json import mapping
+from tasks.labelling.jobs.desk import Answer
 from tasks.labelling.jobs.job import Job
 from tasks.labelling.jobs.pictures import Task
 from tasks.labelling.studio.client import PAGE, Client, rows_in, whole
-from tasks.labelling.studio.project import OURS, model_version
+from tasks.labelling.studio.project import OURS, model_version, send_again
+from tasks.labelling.studio.questions import asked_of
 from tasks.labelling.studio.regions import results_of
 
 SHOWN = ("difficulty", "corrections")
@@ -21,25 +23,39 @@ LISTED = 500
 LARGEST = 1 << 20
 
 
-def task_of(job: Job, task: Task, rank: int, address: str) -> dict[str, Any]:
-    """One task to import: the picture, our ids, what to sort by, and the pre-labels as a prediction."""
+def task_of(job: Job, task: Task, rank: int, address: str, before: Answer | None = None) -> dict[str, Any]:
+    """One task to import: the picture, our ids, what to sort by and to look at, and the pre-labels as a prediction.
+
+    Args:
+        before: what somebody made of them in a task that is gone; it is what the next one starts from.
+    """
     image = task.image
     size = int(image["width"]), int(image["height"])
     prelabel, mined = (mapping(task.attributes.get(key)) for key in ("prelabel", "mined"))
-    data = {"image": address, "note": "", "rank": rank, "file": image["file"],
-            OURS: {"digest": task.digest, "job": job.name, "key": job.where["key"], "version": job.version, "look": 0,
-                   "width": size[0], "height": size[1]}}
+    data = {"image": address, "note": job.returned.get(task.digest, ""), **asked_of(task.attributes), "rank": rank,
+            "file": image["file"]}
     data |= {key: round(float(prelabel[key]), 4) for key in SHOWN if _is_number(prelabel.get(key))}
     if isinstance(reason := mined.get("reason"), str):
         data["reason"] = reason
-    results = results_of(task.boxes, size, job.classes)
-    scores = [box["score"] for box in task.boxes if box["score"] is not None]
+    data[OURS] = {"digest": task.digest, "job": job.name, "key": job.where["key"], "version": job.version, "look": 0,
+                  "width": size[0], "height": size[1]}
+    boxes = task.boxes if before is None else _boxes_of(before)
+    results = results_of(boxes, size, job.classes)
+    scores = [box["score"] for box in boxes if box["score"] is not None]
     return {"data": data, "predictions": [_prediction(job, results, min(scores, default=None))]}
 
 
 def _prediction(job: Job, results: list[Any], score: float | None) -> dict[str, Any]:
     told = {} if score is None else {"score": round(float(score), 4)}
     return {"model_version": model_version(job), "result": results, **told}
+
+
+def _boxes_of(answer: Answer) -> list[dict[str, Any]]:
+    """The boxes of an answer as rows; one that was drawn has a name that is no pre-label's."""
+    rows = answer.boxes.to_pylist()
+    before = answer.before or [None] * len(rows)
+    return [row | {"annotation_id": f"-{place}" if old is None else old, "score": None, "area": row["w"] * row["h"]}
+            for place, (row, old) in enumerate(zip(rows, before, strict=True))]
 
 
 def _is_number(value: Any) -> bool:
@@ -84,12 +100,12 @@ class Known:
     """The tasks of a job that its project has.
 
     Attributes:
-        first: digests with a first task.
+        there: digests with a task.
     """
 
     def __init__(self, found: Sequence[Ours]) -> None:
         self.all = sorted(found, key=lambda one: one.number)
-        self.first = {one.digest for one in self.all if one.look == 0}
+        self.there = {one.digest for one in self.all}
 
     @classmethod
     def of(cls, client: Client, job: Job, project: int) -> Known:
@@ -126,8 +142,9 @@ def second_look(client: Client, job: Job, project: int, digests: Sequence[str], 
         newest = known.newest(digest)
         if newest is None:
             raise UserError(f"Label Studio has no task of the picture {digest[:12]}… of the job {job.name}",
-                            where=job.where.get("page"), mend="somebody deleted it: send the job again first")
-        if newest.look == 0 or newest.said or newest.note != note:
+                            where=job.where.get("page"),
+                            mend=f"somebody deleted it: {send_again(job)} hands it out again, with the note")
+        if newest.said or newest.note != note:
             wanted.append(newest)
     for start in range(0, len(wanted), PAGE):
         batch = wanted[start:start + PAGE]
@@ -149,13 +166,17 @@ def _last_results(client: Client, project: int, numbers: Sequence[int]) -> dict[
     latest: dict[str, tuple[str, list[Any]]] = {}
     for task in full(client, project, numbers):
         digest = task["data"][OURS]["digest"]
-        told = [(str(one.get("updated_at")), one.get("result")) for one in task.get("annotations") or ()
-                if isinstance(one, dict) and one.get("was_cancelled") is not True]
-        told += [("", one.get("result")) for one in task.get("predictions") or () if isinstance(one, dict)]
+        told = [(str(one.get("updated_at")), one.get("result")) for one in _objects(task.get("annotations"))
+                if one.get("was_cancelled") is not True]
+        told += [("", one.get("result")) for one in _objects(task.get("predictions"))]
         for when, result in told:
             if isinstance(result, list) and when >= latest.get(digest, ("", []))[0]:
                 latest[digest] = when, result
     return {digest: result for digest, (_, result) in latest.items()}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def full(client: Client, project: int, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -26,7 +26,7 @@ from tasks.labelling.studio.client import Client, StudioDenied, StudioMissing
 from tasks.labelling.studio.desk import StudioDesk
 from tests.labelling.studio.chrome import page
 from tests.labelling.studio.conftest import Real
-from tests.labelling.studio.made import CLASSES, SIZE, make_job
+from tests.labelling.studio.made import CLASSES, NOTE, SIZE, make_job
 from tests.servers import answers, wait_for
 
 pytestmark = pytest.mark.timeout(900)
@@ -175,7 +175,7 @@ def test_a_revoked_token_and_a_deleted_project(real: Real) -> None:
 
 def test_pre_annotations_are_visible_in_the_page_and_what_is_submitted_goes_back_to_them(
         real: Real, tmp_path: Path) -> None:
-    job, pictures, desk = sent(real, "seen", 2, boxes=3)
+    job, pictures, desk = sent(real, "seen", 2, boxes=3, asked=True)
     told = read_json(real.workspace / ".visionmill/studio.json")
     with Client(real.access) as client:
         task = min(tasks_of(client, job), key=lambda one: one["id"])
@@ -191,9 +191,13 @@ def test_pre_annotations_are_visible_in_the_page_and_what_is_submitted_goes_back
         tab.until(f"{regions} >= 3 && !!document.querySelector('canvas')")
         tab.until("[...document.querySelectorAll('img')].some(one => one.src.includes('local-files')"
                   " && one.naturalWidth > 0)")
+        # what `label errors` suspects: above the picture, and of the box in question once it is chosen
+        tab.until("document.body.innerText.includes('swapped? looks like white')"
+                  " || (document.querySelector('[class*=outliner-item]').click(), false)")
         time.sleep(1)
         (tmp_path / "page.png").write_bytes(tab.picture())
         text = tab.ask("document.body.innerText")
+        assert NOTE in text
         assert "0.25" in text and CLASSES[0] in text and "issue loading URL" not in text
         tab.until("(() => { const b = [...document.querySelectorAll('button')].find(b => /^Submit/.test(b.innerText)); "
                   "if (b) b.click(); return !!b; })()")

@@ -85,6 +85,22 @@ def test_what_pip_says_and_too_little_room_are_told(tmp_path: Path, monkeypatch:
         studio.install(tmp_path / "small")
 
 
+@pytest.mark.parametrize(("name", "said"), [
+    ("ann", "ann@localhost"), ("CORP\\ann", "CORP-ann@localhost"), ("ann@corp.example", "ann-corp.example@localhost"),
+    ("a..b lee.", "a-.b-lee@localhost"), ("ann.lee", "ann.lee@localhost"), ("анна", "labeller@localhost"),
+    (KeyError("uid not found: 1234"), "labeller@localhost"),
+])
+def test_whoever_starts_it_gets_a_name_to_log_in_with(
+        monkeypatch: pytest.MonkeyPatch, name: str | KeyError, said: str) -> None:
+    def named() -> str:
+        if isinstance(name, KeyError):
+            raise name
+        return name
+
+    monkeypatch.setattr("getpass.getuser", named)
+    assert studio.user() == said
+
+
 def test_secrets_are_made_once_and_are_their_owners_alone(tmp_path: Path) -> None:
     first = studio.make_access(tmp_path, "http://127.0.0.1:8080")
     again = studio.make_access(tmp_path, "http://127.0.0.1:8081")

@@ -144,8 +144,10 @@ def test_a_project_that_was_deleted_is_told_and_made_anew_by_sending(
     before = job.where["project"]
     server.projects.clear()
     server.tasks.clear()
-    assert "is not in Label Studio any more" in str(desk.status(job).away)
-    with pytest.raises(StudioMissing, match="sending the job again makes a new project"):
+    away = str(desk.status(job).away)
+    assert "is not in Label Studio any more" in away and "visionmill label send cells-auto@1" in away
+    with pytest.raises(StudioMissing, match="for the rest visionmill label send cells-auto@1 --to label-studio "
+                                           "--job cells-1 makes a new project"):
         desk.fetch(job)
     desk.send(job, pictures, workspace)
     assert sent_once(server, job) and job.where["project"] != before
