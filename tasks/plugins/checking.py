@@ -146,7 +146,7 @@ class _Trial:
         if kind == "train":
             read_models(path, room.made / "models", flaws)
         elif kind == "mine":
-            count = len(read_scores(path, room.assets(), flaws))
+            count = len(read_scores(path, room.assets, flaws))
         else:
             read_boxes(path, sizes(room, samples), self.classes, flaws)
         missing = bool(flaws.of("files"))

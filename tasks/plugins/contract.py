@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 
-from tasks.base.errors import DataError
+from tasks.base.errors import DataError, ParamsError
 from tasks.base.files import write_atomic
 from tasks.base.params import read_yaml
 
 PROTOCOL = "1.1.0"
-MOST = 4 << 20  # bytes of a YAML file
+MOST = 1 << 20  # bytes of a YAML file
 INSIDE = PurePosixPath("/in"), PurePosixPath("/out")
 COCO = "coco-annotations.json"
 
@@ -103,6 +103,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
         value = read_yaml(path)
     except RecursionError:
         value = None
+    except ParamsError as error:
+        raise DataError(error.what, where=path, mend=mend) from None
     if not isinstance(value, dict):
         raise DataError(f"{path.name} is no mapping of names to values", where=path, mend=mend)
     return value

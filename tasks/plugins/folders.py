@@ -73,8 +73,8 @@ class InFolder:
         for name in ("assets", "annotations", "models"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
-    def index(self, name: str, samples: Iterable[Sample], labelled: bool) -> int:
-        """Write an index file, and what it names; pictures of one content once. Returns how many."""
+    def index(self, name: str, samples: Iterable[Sample], labelled: bool) -> dict[str, str]:
+        """Write an index file, and what it names; pictures of one content once. Returns its lines by their keys."""
         lines: dict[str, str] = {}
         for sample in samples:
             if sample.key in lines:
@@ -84,7 +84,7 @@ class InFolder:
         write_atomic(self.folder / name, "".join(f"{line}\n" for line in lines.values()))
         if labelled and self.form == "coco":
             write_atomic(self.folder / "annotations" / COCO, json.dumps(self._coco))
-        return len(lines)
+        return lines
 
     def models(self, given: Sequence[Path]) -> list[str]:
         """Place weights; their paths as the executor sees them."""

@@ -44,7 +44,7 @@ def rank(name: str, pool: Version, store: Store, workspace: Path = Path(), *,
                    models=weights_of(plugin, name, workspace))
     with asked(plugin, name, wanted, workspace, progress(name)) as outcome:
         flaws, path = Flaws(), outcome.room.made / "result.tsv"
-        scores = read_scores(path, outcome.room.assets(), flaws)
+        scores = read_scores(path, outcome.room.assets, flaws)
         flaws.refuse(path, allow=("sorted",))
     if told := flaws.of("sorted"):
         print(f"{name}: its result is not sorted by score ({told[0]}): the scores count", file=sys.stderr)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.base.files import write_atomic
+from tasks.plugins.plain import open_plain, shown
 
 PENDING, RUNNING, DONE, ERROR = 1, 2, 3, 4
 MOST = 1 << 20  # bytes of it that are read
@@ -70,10 +71,10 @@ def parse(content: str) -> Record | str:
 def read(path: Path) -> Record | str | None:
     """What stands in a monitor file; None where there is none, words where it is wrong."""
     try:
-        if path.is_symlink() or not path.is_file():
-            return None
-        with path.open("rb") as file:
-            content = file.read(MOST).decode("utf-8", "replace")
+        with open_plain(path) as file:
+            content = shown(file.read(MOST).decode("utf-8", "replace"))
+    except FileNotFoundError:
+        return None
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
     # it is being written: nothing yet

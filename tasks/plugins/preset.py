@@ -143,7 +143,7 @@ def digest_of(plugin: Plugin, name: str, workspace: Path) -> str:
     """SHA-256 of what a plug-in is: its description, its weights, and its program where that is a file of ours."""
     files = [path for one in weights_of(plugin, name, workspace) for path in files_in(one)]
     words = [word.replace("{here}", str(home_of(name, workspace))) for word in plugin.command]
-    files += [path for word in words if "/" in word and (path := workspace / Path(word).expanduser()).is_file()]
+    files += [path for word in words if (path := workspace / Path(word).expanduser()).is_file()]
     return digest_value([plugin.model_dump(), [digest_file(path) for path in files]])
 
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import IO, Literal
 
 from tasks.base.errors import UserError
+from tasks.plugins.ending import MARK, kept, left, signal_group, stop_container, sweep
+from tasks.plugins.plain import open_plain, shown
 
-MARK = "VISIONMILL_PLUGIN_TASK"
 HEAD, TAIL = 4 << 20, 1 << 20  # bytes of a log that are kept at its start and at its end
 GRACE = 5.0
 POLL = 0.1
-PASSES = 50
 # what a program may know of us: nothing that may hold a secret
 PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "USER",
           "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "VISIONMILL_THREADS", "VISIONMILL_MIRROR",
@@ -72,10 +72,10 @@ def run(command: Sequence[str], *, folder: Path, log: Path, seconds: float, sile
         raise UserError(f"the program does not start: {error.strerror}", where=command[0],
                         mend="install it, or mend `command` in the plug-in's file") from None
     start, why = time.monotonic(), "itself"
-    with _Log(process.stdout, log) as heard:
+    with kept(process.pid, mark, stop), _Log(process.stdout, log) as heard:
         try:
             why = _wait(process, start, seconds, silent, look, heard)
-            outlived = len(_left(process.pid, mark)) if why == "itself" else 0
+            outlived = len(left(process.pid, mark)) if why == "itself" else 0
         finally:
             _end(process, mark, stop)
     return Ended(process.returncode, why, time.monotonic() - start, outlived, heard.written)
@@ -103,46 +103,13 @@ def _end(process: subprocess.Popen[bytes], mark: str, stop: Sequence[str]) -> No
     """End the group, and what left it: first as asked for, then for good."""
     running = process.poll() is None
     if running:
-        _signal_group(process.pid, signal.SIGTERM)
+        signal_group(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
     if stop and (running or process.returncode):
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(list(stop), stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
-    empty = 0
-    for _ in range(PASSES):
-        # children are made as fast as they are ended: all are stopped first, then ended; and looked for twice
-        left = _left(process.pid, mark)
-        empty = 0 if left else empty + 1
-        if empty == 2:
-            break
-        for sign in (signal.SIGSTOP, signal.SIGKILL) if left else ():
-            for one, group in left.items():
-                # a group is signalled at once, and one that makes itself anew again and again is in it
-                _signal_group(group, sign)
-                with contextlib.suppress(OSError):
-                    os.kill(one, sign)
-        # looking takes a while where there are many: what is there then is stopped, and ended in the next pass
-        time.sleep(0.02 if empty else 0)
+        stop_container(stop)
+    sweep(process.pid, mark)
     process.wait()
-
-
-def _signal_group(group: int, sign: signal.Signals) -> None:
-    if group > 1 and group != os.getpgrp():
-        with contextlib.suppress(OSError):
-            os.killpg(group, sign)
-
-
-def _left(session: int, mark: str) -> dict[int, int]:
-    """Processes of the session, and those that bear our mark in their environment wherever they went; their groups."""
-    sign = f"{MARK}={mark}".encode()
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            state, _, group, own = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-            if state not in "ZX" and (int(own) == session or sign in (entry / "environ").read_bytes().split(b"\0")):
-                found[int(entry.name)] = int(group)
-    return found
 
 
 class _Log:
@@ -187,8 +154,8 @@ class _Log:
 def tail_of(log: Path, lines: int = 12) -> str:
     """The last lines of a log."""
     try:
-        with log.open("rb") as file:
+        with open_plain(log) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 8192))
-            return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+            return shown("\n".join(file.read(8192).decode("utf-8", "replace").splitlines()[-lines:]))
     except OSError:
         return ""

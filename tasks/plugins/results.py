@@ -14,11 +14,13 @@ import numpy as np
 
 from tasks.base.errors import DataError
 from tasks.plugins.contract import load_yaml
+from tasks.plugins.plain import open_plain
 
-MOST = 1 << 30  # bytes of a result
-MOST_BOXES = 100_000  # of a picture
+# bytes of a result at most, and more for each picture that was given: some 1,500 boxes, or a path and a score
+MOST_BOXES, EACH_BOXES = 16 << 20, 256 << 10
+MOST_SCORES, EACH_SCORE = 1 << 20, 1 << 10
 NAMED = 20  # flaws that are told
-STAGE = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+STAGE = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def read_scores(path: Path, assets: Mapping[str, str], flaws: Flaws) -> dict[str
     """
     found: dict[str, float] = {}
     last = math.inf
-    for number, line in enumerate(_text(path, flaws).splitlines(), 1):
+    for number, line in enumerate(_text(path, MOST_SCORES + EACH_SCORE * len(assets), flaws).splitlines(), 1):
         if not line.strip():
             continue
         cells = line.split("\t")
@@ -122,7 +124,7 @@ def read_boxes(path: Path, assets: Mapping[str, tuple[str, int, int]], classes: 
     Args:
         assets: basename of a picture → its key, width and height.
     """
-    listed = _detections(path, flaws)
+    listed = _detections(path, MOST_BOXES + EACH_BOXES * len(assets), flaws)
     ids = {name: number for number, name in enumerate(classes)}
     rows: dict[str, list[tuple[Any, ...]]] = {key: [] for key, _, _ in assets.values()}
     for name, entry in listed.items():
@@ -131,8 +133,8 @@ def read_boxes(path: Path, assets: Mapping[str, tuple[str, int, int]], classes: 
             continue
         key, width, height = assets[name]
         given = entry.get("boxes", entry.get("annotations")) if isinstance(entry, dict) else None
-        if not isinstance(given, list) or len(given) > MOST_BOXES:
-            flaws.add("format", f"{name}: expected {{'boxes': [...]}} with at most {MOST_BOXES:,} boxes")
+        if not isinstance(given, list):
+            flaws.add("format", f"{name}: expected {{'boxes': [...]}}")
             continue
         for place, item in enumerate(given):
             row = _box(item, ids, width, height, f"{name}, box {place}", flaws)
@@ -142,6 +144,9 @@ def read_boxes(path: Path, assets: Mapping[str, tuple[str, int, int]], classes: 
 
 def read_models(path: Path, folder: Path, flaws: Flaws) -> Trained | None:
     """`result.yaml`: the stages whose files are below `folder`; None where nothing of it can be used."""
+    if folder.is_symlink():
+        flaws.add("names", f"{folder.name} is a link")
+        return None
     try:
         told = load_yaml(path)
     except DataError as error:
@@ -151,36 +156,47 @@ def read_models(path: Path, folder: Path, flaws: Flaws) -> Trained | None:
     if not isinstance(listed, dict) or not listed:
         flaws.add("format", f"{path.name}: expected model_stages, a mapping of at least one stage")
         return None
-    stages = [stage for name, entry in listed.items() if (stage := _stage(str(name), entry, folder, flaws))]
-    best = str(told.get("best_stage_name"))
-    if best not in {str(name) for name in listed}:
+    stages = [stage for name, entry in listed.items() if (stage := _stage(name, entry, folder, flaws))]
+    best = _word(told.get("best_stage_name"))
+    if best not in set(map(_word, listed)):
         flaws.add("format", f"{path.name}: best_stage_name {best[:100]!r} is none of its stages")
     return Trained(stages, best) if best in {stage.name for stage in stages} else None
 
 
-def _stage(name: str, entry: Any, folder: Path, flaws: Flaws) -> Stage | None:
+def _stage(told: Any, entry: Any, folder: Path, flaws: Flaws) -> Stage | None:
+    name = _word(told)
     files = entry.get("files") if isinstance(entry, dict) else None
-    if not STAGE.fullmatch(name) or set(name) <= {"."} or not isinstance(files, list) or not files:
-        flaws.add("format", f"stage {name[:100]!r}: a plain name and a list of files belong there")
+    if not STAGE.fullmatch(name) or not isinstance(files, list) or not files:
+        flaws.add("format", f"stage {name[:100]!r}: a plain name (letters, digits, _, -) and a list of files belong "
+                            "there")
         return None
-    found = []
+    found: dict[str, Path] = {}
     for file in files:
-        inner = PurePosixPath(str(file))
-        places = [folder / name / inner, folder / inner]
-        inside = not inner.is_absolute() and ".." not in inner.parts and "\0" not in str(file)
-        path = next((one for one in places if inside and one.is_file()), None)
-        if path is None or path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
-            flaws.add("names", f"stage {name}: {str(file)[:200]!r} is no file in the folder of models")
+        path = _inside(_word(file), name, folder)
+        if path is None:
+            flaws.add("names", f"stage {name}: {_word(file)[:200]!r} is no file in the folder of models")
             return None
-        found.append(path)
+        if found.setdefault(path.name, path) != path:
+            flaws.add("names", f"stage {name}: two of its files are called {path.name[:200]!r}")
+            return None
     score = _number(entry.get("mAP"))
     if "mAP" in entry and not 0 <= score <= 1:
-        flaws.add("format", f"stage {name}: a mAP of {entry['mAP']!r}; 0 to 1 belongs there")
-    return Stage(name, found, score if math.isfinite(score) else None)
+        flaws.add("format", f"stage {name}: mAP is not a number from 0 to 1")
+    return Stage(name, list(found.values()), score if math.isfinite(score) else None)
 
 
-def _detections(path: Path, flaws: Flaws) -> dict[str, Any]:
-    text = _text(path, flaws)
+def _inside(file: str, stage: str, folder: Path) -> Path | None:
+    """The file of that name in the stage's folder, or in that of all models; None where there is none, or a link."""
+    inner = PurePosixPath(file)
+    if inner.is_absolute() or ".." in inner.parts or "\0" in file:
+        return None
+    path = next((one for one in (folder / stage / inner, folder / inner) if one.is_file()), None)
+    inside = path is not None and not path.is_symlink() and path.resolve().is_relative_to(folder.resolve())
+    return path if inside else None
+
+
+def _detections(path: Path, most: int, flaws: Flaws) -> dict[str, Any]:
+    text = _text(path, most, flaws)
     if not text:
         return {}
     try:
@@ -203,19 +219,22 @@ def _box(item: Any, ids: Mapping[str, int], width: int, height: int, where: str,
     if not all(map(math.isfinite, numbers)) or not 0 <= score <= 1:
         flaws.add("format", f"{where}: expected box {{x, y, w, h}} of finite numbers, and a score from 0 to 1")
         return None
-    if item.get("class_name") not in ids:
-        flaws.add("classes", f"{where}: class {str(item.get('class_name'))[:100]!r} is none of {', '.join(ids)[:200]}")
+    name = item.get("class_name")
+    if not isinstance(name, str) or name not in ids:
+        flaws.add("classes", f"{where}: class {str(name)[:100]!r} is none of {', '.join(ids)[:200]}")
         return None
     if isinstance(sides, dict) and _number(sides.get("rotate_angle", 0)) != 0:
         flaws.add("format", f"{where}: a turned box; upright ones are read")
         return None
     x, y, w, h = numbers
-    left, top, right, bottom = max(0.0, x), max(0.0, y), min(float(width), x + w), min(float(height), y + h)
+    sides = np.clip([x, y, x + w, y + h], 0, [width, height] * 2)
+    # in the precision in which boxes are kept
+    left, top, right, bottom = sides.astype(np.float32).tolist()
     if right <= left or bottom <= top:
         flaws.add("format", f"{where}: a box without an inside, or outside its picture of {width} x {height}: "
                             f"{[round(one, 1) for one in numbers]}")
         return None
-    return left, top, right, bottom, score, ids[item["class_name"]]
+    return left, top, right, bottom, score, ids[name]
 
 
 def _sorted(rows: list[tuple[Any, ...]]) -> Boxes:
@@ -223,17 +242,26 @@ def _sorted(rows: list[tuple[Any, ...]]) -> Boxes:
     return Boxes(ordered[:, :4].astype(np.float32), ordered[:, 4].astype(np.float32), ordered[:, 5].astype(np.int64))
 
 
-def _text(path: Path, flaws: Flaws) -> str:
-    if path.is_symlink() or not path.is_file():
-        flaws.add("files", f"there is no {path.name}")
+def _text(path: Path, most: int, flaws: Flaws) -> str:
+    try:
+        with open_plain(path) as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        flaws.add("files", f"there is no {path.name}" if isinstance(error, FileNotFoundError) else
+                  f"{path.name} cannot be read: {error.strerror}")
         return ""
-    if path.stat().st_size > MOST:
-        flaws.add("format", f"{path.name} has more than {MOST >> 20} MiB")
+    if len(content) > most:
+        flaws.add("format", f"{path.name} has more than {most >> 20} MiB, too much for the pictures that were given")
         return ""
-    text = path.read_bytes().decode("utf-8", "replace")
+    text = content.decode("utf-8", "replace")
     if not text.strip():
         flaws.add("files", f"{path.name} is empty")
     return text
+
+
+def _word(value: Any) -> str:
+    """A name as text; nothing where it is none: a list that names itself again and again is gigabytes as text."""
+    return str(value) if isinstance(value, str | int) else ""
 
 
 def _no_constant(word: str) -> NoReturn:

@@ -18,7 +18,7 @@ from tasks.plugins import monitor
 from tasks.plugins.container import arguments, ending
 from tasks.plugins.contract import INSIDE, env_of
 from tasks.plugins.folders import InFolder, Sample, config_of
-from tasks.plugins.preset import Kind, Plugin, home_of, refuse_fixed
+from tasks.plugins.preset import RESERVED, Kind, Plugin, home_of, refuse_fixed
 from tasks.plugins.process import Ended, run, tail_of
 
 NOTES = Path(".visionmill/plugins")
@@ -49,12 +49,18 @@ class Asked:
 
 @dataclass(frozen=True)
 class Room:
-    """The folders of one task, here and as the executor sees them."""
+    """The folders of one task, here and as the executor sees them.
+
+    Attributes:
+        assets: path of each candidate as the executor sees it → its key. Not read again from the index file, which
+            the executor may have changed.
+    """
 
     folder: Path
     task: str
     inside: PurePosixPath
     outside: PurePosixPath
+    assets: dict[str, str] = field(default_factory=dict)
 
     @property
     def given(self) -> Path:
@@ -67,11 +73,6 @@ class Room:
     @property
     def log(self) -> Path:
         return self.made / LOG
-
-    def assets(self) -> dict[str, str]:
-        """Path of each candidate as the executor sees it → its key."""
-        lines = (self.given / "candidate-index.tsv").read_text(encoding="utf-8").splitlines()
-        return {line: PurePosixPath(line).stem for line in lines}
 
     def here(self, told: str) -> Path:
         """A path below /out, as it is here."""
@@ -112,18 +113,24 @@ def room_of(plugin: Plugin, name: str, workspace: Path, keep: Path | None = None
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def fill(plugin: Plugin, asked: Asked, room: Room) -> int:
-    """Write the input folder; returns how many pictures it has to look at, or to learn from."""
+def fill(plugin: Plugin, asked: Asked, room: Room) -> None:
+    """Write the input folder.
+
+    Raises:
+        UserError: a parameter that is not for the user to set.
+    """
+    if taken := sorted(RESERVED & asked.more.keys()):
+        raise UserError(f"{taken[0]} is written by visionmill", where=f"--set {taken[0]}=…", mend="leave it out")
     folder = InFolder(room.given, room.inside, plugin.annotations, asked.classes)
     models = folder.models(asked.models)
     if "train" in asked.kinds:
-        count = folder.index("train-index.tsv", asked.train, labelled=True)
+        folder.index("train-index.tsv", asked.train, labelled=True)
         folder.index("val-index.tsv", asked.val, labelled=True)
     else:
-        count = folder.index("candidate-index.tsv", asked.candidates, labelled=False)
+        seen = folder.index("candidate-index.tsv", asked.candidates, labelled=False)
+        room.assets.update({path: key for key, path in seen.items()})
     config = config_of(plugin, set(asked.kinds), asked.classes, room.task, models)
     folder.settings(env_of(room.task, set(asked.kinds), room.inside, room.outside), config | asked.more)
-    return count
 
 
 def execute(plugin: Plugin, name: str, room: Room, workspace: Path, tell: Tell = lambda record: None) -> Outcome:
@@ -218,7 +225,7 @@ def sizes(room: Room, samples: Sequence[Sample]) -> dict[str, tuple[str, int, in
     """Basename of each candidate → its key, width and height."""
     known = {sample.key: sample for sample in samples}
     return {PurePosixPath(seen).name: (key, known[key].width, known[key].height)
-            for seen, key in room.assets().items()}
+            for seen, key in room.assets.items()}
 
 
 def summary(outcome: Outcome) -> str:

@@ -20,6 +20,10 @@ def pictures(count: int = 3) -> list[np.ndarray]:
     return [one.source for one in tiny(count, CLASSES) if isinstance(one.source, np.ndarray)]
 
 
+def put_classes(workspace: Path, lines: str) -> None:
+    (workspace / "conf/classes.yaml").write_text(f"classes:\n{lines}\n")
+
+
 def rooms(workspace: Path) -> list[Path]:
     return sorted((workspace / ".visionmill/plugins").glob("*"))
 
@@ -45,20 +49,48 @@ def test_boxes_that_hang_over_the_edge_are_cut_there(tmp_path: Path) -> None:
     assert found.boxes.tolist() == [[5, 6, 25, 21], [40, 30, 128, 50]]
 
 
-def test_classes_are_mapped_by_name(tmp_path: Path) -> None:
+def test_classes_meet_as_those_of_other_teachers_do(tmp_path: Path) -> None:
     describe(tmp_path, "good", classes=["hound", "puma"])
-    with pytest.raises(UserError, match="classes that the pool has not: hound, puma"):
+    with pytest.raises(UserError, match="no class of plugin:good is one of the pool's"):
         open_plugin("good", CLASSES, tmp_path)
     teacher = open_plugin("good", CLASSES, tmp_path, {"hound": "dog", "puma": "-"})
     assert [one.labels.tolist() for one in teacher.ask(pictures())] == [[1], [], [1]]
-    dropped = open_plugin("good", ["hound"], tmp_path, drop_rest=True)
-    assert [one.labels.tolist() for one in dropped.ask(pictures(2))] == [[0], []]
-    assert teacher.digest != dropped.digest and dropped.notes == ["left out: puma"] and teacher.notes == dropped.notes
+    by_name = open_plugin("good", ["hound"], tmp_path)
+    assert [one.labels.tolist() for one in by_name.ask(pictures(2))] == [[0], []]
+    assert teacher.digest != by_name.digest
+    assert "puma" in by_name.notes[0] and any("does not know cat" in note for note in teacher.notes)
     alone = open_plugin("good", [], tmp_path)
     assert alone.classes == ["hound", "puma"] and [one.labels.tolist() for one in alone.ask(pictures(2))] == [[0], [1]]
+    put_classes(tmp_path, "- {name: dog, aliases: [hound]}")
+    assert open_plugin("good", CLASSES, tmp_path).ask(pictures(1))[0].labels.tolist() == [1]
+
+
+def test_a_map_that_leaves_out_or_joins_needs_a_word(tmp_path: Path) -> None:
+    describe(tmp_path, "good", classes=["hound", "puma", "lynx"])
+    with pytest.raises(UserError, match="the map leaves 2 of the 3 classes of plugin:good out: puma, lynx") as raised:
+        open_plugin("good", CLASSES, tmp_path, {"hound": "dog"})
+    assert "--drop-rest" in str(raised.value)
+    several = {"hound": "dog", "puma": "cat", "lynx": "cat"}
+    with pytest.raises(UserError, match="one class of several: puma, lynx all become cat") as raised:
+        open_plugin("good", CLASSES, tmp_path, several)
+    assert "--join" in str(raised.value)
+    joined = open_plugin("good", CLASSES, tmp_path, several, join=True)
+    assert [one.labels.tolist() for one in joined.ask(pictures())] == [[1], [0], [0]]
+    assert joined.notes == ["joined: puma, lynx become cat"]
+    dropped = open_plugin("good", CLASSES, tmp_path, {"hound": "dog"}, drop_rest=True)
+    assert [one.labels.tolist() for one in dropped.ask(pictures())] == [[1], [], []]
+
+
+def test_one_without_classes_is_asked_for_those_that_are_known(tmp_path: Path) -> None:
     describe(tmp_path, "good")
     with pytest.raises(UserError, match="neither the pool nor the plug-in"):
         open_plugin("good", [], tmp_path)
+    # of the map, else of the pool, else of the workspace
+    mapped = open_plugin("good", CLASSES, tmp_path, {"hound": "dog"})
+    assert [one.labels.tolist() for one in mapped.ask(pictures(2))] == [[1], [1]]
+    put_classes(tmp_path, "- {name: lynx}")
+    listed = open_plugin("good", [], tmp_path)
+    assert listed.classes == ["lynx"] and listed.ask(pictures(1))[0].labels.tolist() == [0]
 
 
 def test_it_travels_to_other_processes(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def open_teacher(text: str, classes: list[str], mapping: Mapping[str, str] | Non
     """
     if text.startswith(PLUGIN):
         opened: Teacher = import_module("tasks.plugins.labeller").open_plugin(
-            text.removeprefix(PLUGIN), classes, workspace, mapping, drop_rest)
+            text.removeprefix(PLUGIN), classes, workspace, mapping, drop_rest, join)
         return opened
     if text.startswith(PROMPTED):
         prompted: Teacher = import_module("tasks.labelling.teachers.prompted").open_prompted(
