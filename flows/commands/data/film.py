@@ -14,7 +14,8 @@ EXAMPLES = """\
   visionmill data frames street.mp4 --name street               one a second, and where the picture changes
   visionmill data frames *.mp4 --name street --every 0 --change 0.15 --most 200
   visionmill label auto street --model picodet-s-416; visionmill label send street-auto --to files
-  visionmill data interpolate street-labelled --out street      boxes between the labelled frames, by track"""
+  visionmill data import cvat-export --format others:cvat --name street-tracks     labels of a film have tracks
+  visionmill data interpolate street-tracks --out street        boxes between the labelled frames, by track"""
 
 
 def main(verb: str, words: list[str]) -> int:

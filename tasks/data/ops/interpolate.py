@@ -58,9 +58,10 @@ def apply(params: Params, parents: Sequence[Parent], making: Making) -> None:
     """Put boxes on the pictures of a film that have no label, between those that have.
 
     A picture with a label, or that a person has reviewed, is complete: a track that it lacks is gone from there to its
-    next key frame. So is one that the picture's attributes name in `gone`. Boxes of an earlier interpolation are made
-    anew. Pictures without `frame` and labels without `track` stay as they are; the new boxes have the source
-    `model:interpolate`. `interpolate.json` counts.
+    next key frame. So is one that the picture's attributes name in `gone`; after its last key frame it stays where it
+    was until then. Boxes of an earlier interpolation are made anew, those that CVAT made stay. Pictures without
+    `frame` and labels without `track` stay as they are; the new boxes have the source `model:interpolate`.
+    `interpolate.json` counts.
 
     Raises:
         DataError: several parents, no track at all, two pictures of one frame, two boxes of a track on one frame, or
@@ -69,7 +70,7 @@ def apply(params: Params, parents: Sequence[Parent], making: Making) -> None:
     parent = only(parents, "interpolate")
     dataset = read_dataset(parent.folder)
     images, labels = dataset.images, dataset.annotations
-    labels = labels.filter(pc.not_equal(labels["source"], SOURCE))
+    labels = labels.filter(pa.array(_others(labels)))
     frames, gone = _frames(images, labels)
     keys, names = _keys(labels, frames, parent.ref)
     made = list(_between(keys, frames, _ends(keys, frames, gone, names), params))
@@ -83,6 +84,16 @@ def apply(params: Params, parents: Sequence[Parent], making: Making) -> None:
               "named": [f"{film}: {track}" for film, track in names][:LISTED]}
     write_version(making.folder, [images], [whole], derived(making, parents), {"interpolate.json": report})
     print(f"{new.num_rows} boxes on {filled} pictures, between {len(keys['row'])} boxes of {len(names)} tracks")
+
+
+def _others(labels: pa.Table) -> np.ndarray:
+    """Which labels are not of an earlier interpolation here."""
+    own = pc.equal(labels["source"], SOURCE).to_numpy(zero_copy_only=False).copy()
+    some = np.flatnonzero(own)
+    said = [json.loads(text or "{}").get("interpolated") for text in
+            labels["attributes"].take(pa.array(some)).to_pylist()]
+    own[some[[one == "cvat" for one in said]]] = False
+    return ~own
 
 
 def _frames(images: pa.Table, labels: pa.Table) -> tuple[Frames, dict[int, list[str]]]:
@@ -144,9 +155,14 @@ def _ends(keys: dict[str, np.ndarray], frames: Frames, gone: dict[int, list[str]
     tracks, when = [], []
     starts = np.flatnonzero(np.diff(keys["track"], prepend=-1))
     named = {(image, word) for image, words in gone.items() for word in words}
+    final: dict[tuple[int, str], list[int]] = {}
+    for at in np.flatnonzero(np.isin(frames.image, np.array([*gone], np.int64))).tolist():
+        for word in gone[int(frames.image[at])]:
+            final.setdefault((int(frames.film[at]), word), []).append(at)
     for start, end in zip(starts, np.append(starts[1:], len(keys["track"])), strict=True):
         track, own = int(keys["track"][start]), keys["place"][start:end]
-        between = np.arange(own[0], own[-1])
+        after = [at for at in final.get(names[track], []) if at > own[-1]]
+        between = np.arange(own[0], after[0] + 1 if after else own[-1])
         said = frames.labelled[between] & ~np.isin(between, own)
         if named:
             said |= [(int(frames.image[at]), names[track][1]) in named for at in between]
@@ -159,7 +175,9 @@ def _between(keys: dict[str, np.ndarray], frames: Frames, ends: tuple[np.ndarray
              params: Params) -> Iterator[dict[str, np.ndarray]]:
     """Boxes of unlabelled pictures: some tracks at a time, as their place in `frames`, their key and x, y, w, h."""
     starts = np.flatnonzero(np.diff(keys["track"], prepend=-1))
-    spans = keys["frame"][np.append(starts[1:], len(keys["track"])) - 1] - keys["frame"][starts] + 1
+    last = keys["frame"][np.append(starts[1:], len(keys["track"])) - 1]
+    np.maximum.at(last, ends[0], ends[1])
+    spans = last - keys["frame"][starts] + 1
     if spans.max(initial=0) > AT_ONCE:
         raise DataError(f"a track is {int(spans.max()):,} frames long; {AT_ONCE:,} are possible", where="frame",
                         mend="mend the numbers of the frames, or cut the film")

@@ -69,6 +69,22 @@ def test_a_labelled_picture_that_lacks_a_track_ends_it(tmp_path: Path, how: str)
     assert places(made) == {0: 0, 1: 0, 2: 0, 3: 0, 4: 0, 10: 10}
 
 
+def test_after_its_last_key_frame_a_track_stays_until_it_is_gone(tmp_path: Path) -> None:
+    gone: dict[str, Any] = {"f8": {"gone": ["1"]}, "f10": {"gone": ["1"]}}
+    made = apply(interpolate, [film(tmp_path / "a", {2: [box("1", 0)], 4: [box("1", 10)]}, **gone)], tmp_path / "b")
+    assert places(made) == pytest.approx({2: 0, 3: 5, 4: 10, 5: 10, 6: 10, 7: 10})
+
+
+def test_boxes_that_the_tool_has_interpolated_are_not_lost(tmp_path: Path) -> None:
+    def cvat(x: float) -> Box:
+        return box("1", x, source="model:interpolate", attributes=json.dumps({"fur": "long", "interpolated": "cvat"}))
+
+    # CVAT writes every frame: beside key frames of other tracks, and after the last key frame to the film's end
+    boxes = {0: [box("1", 0)], 1: [cvat(7), box("2", 50)], 2: [cvat(9)], 3: [box("1", 30)], 4: [cvat(30)]}
+    made = apply(interpolate, [film(tmp_path / "a", boxes, frames=5)], tmp_path / "b")
+    assert places(made) == {0: 0, 1: 7, 2: 9, 3: 30, 4: 30} and report(made)["boxes"] == 0
+
+
 def test_several_tracks_and_films(tmp_path: Path) -> None:
     both: dict[str, Any] = {f"{name}{at}.jpg": {"group": name, "frame": at, "boxes": [
         box(track, x + at) for track, x in tracks if at in (0, 4)]}
