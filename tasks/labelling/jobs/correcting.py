@@ -23,8 +23,10 @@ from tasks.labels.merging import CONFLICTS, Voice, merge
 
 COMPARED = ("image_id", "class_id", *SIDES)
 # what a box keeps of its pre-label while it is the same object
-KEPT = ("iscrowd", "difficult", "truncation", "occlusion")
-SHAPE = ("polygons", "rle", "keypoints")
+KEPT = ("iscrowd", "difficult", "truncation", "occlusion", "track")
+# and after which acts its shape: points are of a class, a mask is of a place
+SHAPE = {"polygons": ("accepted", "class"), "rle": ("accepted", "class"), "keypoints": ("accepted", "adjusted")}
+SHOWN = 5
 MODEL_SAYS = ("score", "uncertainty", "difficulty")
 
 
@@ -84,11 +86,13 @@ def _labels(said: Mapping[int, Sequence[tuple[Answer, list[dict[str, Any]]]]],
     old = [row for image in said for row in before.get(image, ())]
     new = [row | {"image_id": image} for image, voices in said.items() for row in voices[-1][1]]
     needed = _needed(old, new)
+    origins = _origins(old, new, needed)
     rows = []
     for place, box in enumerate(new):
         at, what, _ = needed.of[place]
         answer = said[box["image_id"]][-1][0]
-        rows.append(_row(box, old[at] if at is not None else None, what, answer, images[box["image_id"]]))
+        rows.append(_row(box, old[at] if at is not None else {}, origins[place], what, answer, images[box["image_id"]]))
+    told += _points_lost(rows, origins, images)
     review = {image: _review(voices, needed.clicks.get(image, 0.0), job) for image, voices in said.items()}
     return Corrected(_table(rows), review, conflicts_of(said), needed.totals, told)
 
@@ -117,6 +121,30 @@ def _needed(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) 
     return _Needed(of, dict(clicks), totals(pa.table(columns, schema=rows.schema), settings))
 
 
+def _origins(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]],
+             needed: _Needed) -> list[Mapping[str, Any]]:
+    """The pre-label whose object each box is: by the id that the desk kept, however far it was moved, else the one that
+    it was compared with; each pre-label once; empty without one."""
+    places = {row["annotation_id"]: at for at, row in enumerate(old)}
+    claimed: dict[int, int] = {}
+    for place, box in enumerate(new):
+        at = places.get(box["before"])
+        if at is not None and old[at]["image_id"] == box["image_id"]:
+            claimed.setdefault(at, place)
+    by_id = {place: at for at, place in claimed.items()}
+    found = [by_id.get(place, None if other in claimed else other) for place, (other, _, _) in enumerate(needed.of)]
+    return [old[at] if at is not None else {} for at in found]
+
+
+def _points_lost(rows: Sequence[Mapping[str, Any]], origins: Sequence[Mapping[str, Any]],
+                 images: Mapping[int, Mapping[str, Any]]) -> list[str]:
+    files = [images[row["image_id"]]["file"] for row, origin in zip(rows, origins, strict=True)
+             if origin.get("keypoints") and not row["keypoints"]]
+    more = " …" if len(files) > SHOWN else ""
+    return [f"the points of {len(files)} boxes are left out, as their class or their place is another now: "
+            f"{', '.join(files[:SHOWN])}{more}"] if files else []
+
+
 def _boxes(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.table([pa.array([row[name] for row in rows], ANNOTATIONS.field(name).type) for name in COMPARED],
                     names=list(COMPARED))
@@ -126,20 +154,21 @@ def _outline_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return new["polygons"] is not None and not same_polygons(new["polygons"], old["polygons"])
 
 
-def _row(box: Mapping[str, Any], old: Mapping[str, Any] | None, needed: str, answer: Answer,
+def _row(box: Mapping[str, Any], old: Mapping[str, Any], origin: Mapping[str, Any], needed: str, answer: Answer,
          image: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `annotations`. An accepted box stays its model's; one that was drawn or changed is a person's."""
+    """A row of `annotations`. An accepted box stays its model's; one that was drawn or changed is a person's.
+
+    Args:
+        old: the pre-label in its place; origin: the one whose object it is.
+    """
     row = blank() | {name: box[name] for name in COMPARED}
     accepted = needed == "accepted"
-    old = old or {}
-    row |= {name: box[name] if box.get(name) is not None else old.get(name, row[name]) for name in KEPT}
+    row |= {name: box[name] if box.get(name) is not None else origin.get(name, row[name]) for name in KEPT}
     row |= {name: old.get(name) if accepted else None for name in MODEL_SAYS}
     row["source"] = old["source"] if accepted else "human"
     row["reviewed_by"] = answer.who
-    same = needed in ("accepted", "class")
-    for name in SHAPE:
-        stays = same and not (name == "keypoints" and needed == "class")
-        row[name] = box[name] if box.get(name) is not None else old.get(name) if stays else None
+    for name, stays in SHAPE.items():
+        row[name] = box[name] if box.get(name) is not None else old.get(name) if needed in stays else None
     if row["polygons"] is not None:
         row["rle"] = None
     row["area"] = old["area"] if box["was"] is not None else _area(row, image)

@@ -19,6 +19,7 @@ from tasks.data.runs import decode
 from tasks.data.table import read_meta
 
 FILE, LABELS = "annotations.xml", "labels.json"
+UNSAID = ("track", "truncation", "attributes", "uncertainty", "difficulty")
 
 
 def write(folder: Path, pictures: Path, out: Path, name: str) -> Counter[str]:
@@ -60,6 +61,9 @@ def _shapes(box: dict[str, Any], made: Export) -> Iterator[str]:
         made.lose("crowds: CVAT has single objects")
     if box["score"] is not None:
         made.lose("scores of boxes")
+    for name in UNSAID:
+        if box[name] is not None:
+            made.lose(f"annotations.{name}")
     if box["polygons"]:
         if len(box["polygons"]) > 1:
             made.lose("masks of several polygons: each becomes an object")

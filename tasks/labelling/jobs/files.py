@@ -21,7 +21,7 @@ from tasks.base.files import digest_file, read_json, write_atomic, write_json
 from tasks.data.store.site import store_of
 from tasks.data.table import ANNOTATIONS
 from tasks.labelling.jobs.correcting import correct
-from tasks.labelling.jobs.desk import Answer, Status, status_of
+from tasks.labelling.jobs.desk import Answer, Status, answered, status_of
 from tasks.labelling.jobs.handing import hand_out, label_files, mark_of, names_of
 from tasks.labelling.jobs.howto import how_to
 from tasks.labelling.jobs.job import Job, write_job
@@ -73,7 +73,10 @@ class FilesDesk:
         return replace(status_of(job, known), away=away)
 
     def fetch(self, job: Job) -> list[Answer]:
-        """The answers in `back`, or in the handed-out folders that were edited since; those known already beside."""
+        """The answers in `back`, or in the handed-out folders that were edited since; those known already beside.
+
+        Where unchanged pictures count as looked at, folders that nobody edited are read too.
+        """
         self.told = []
         found = self.back or self._edited(job)
         answers = self._read(job, found, self.told)
@@ -112,7 +115,7 @@ class FilesDesk:
         self.told.append(f"{len(some)} pictures in {target}")
         if losses:
             said = ", ".join(f"{name} ({count})" for name, count in sorted(losses.items()))
-            self.told.append(f"{job.desk} does not carry: {said}")
+            self.told.append(f"{job.desk} does not carry: {said}; it stays here, with the boxes that come back")
 
     def _root(self, job: Job) -> Path | None:
         told = job.where.get("folder")
@@ -139,9 +142,13 @@ class FilesDesk:
         parts = list(parts_of(root, job)) if root else []
         later = [frozenset(digest for _, mark in parts[at:] for digest in mark["names"])
                  for at in range(1, len(parts) + 1)]
-        # of a picture in several folders the last one counts: saving an older file again does not undo a second look
-        return [Back(path, None, after, frozenset(mark["names"])) for (path, mark), after in
-                zip(parts, later, strict=True) if _is_edited(path, mark)]
+        done = frozenset(answered(recall(job), job))
+        # of a picture in several folders the last one counts: saving an older file again does not undo a second look;
+        # a folder that nobody edited says nothing of pictures that somebody has answered elsewhere
+        told = [(Back(path, None, after, frozenset(mark["names"])), _is_edited(path, mark)) for (path, mark), after in
+                zip(parts, later, strict=True)]
+        return [one if edited else replace(one, without=one.without | done) for one, edited in told
+                if edited or self.coming.unchanged == "accept"]
 
     def _refuse_options(self, job: Job) -> None:
         for name in ("verify", "bucket"):

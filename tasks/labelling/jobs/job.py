@@ -15,9 +15,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.base.errors import DataError, UserError, WorkspaceBusy, nearest
+from tasks.base.errors import DataError, UserError, WorkspaceBusy
 from tasks.base.files import read_json, write_json
 from tasks.base.locks import held_alone
+from tasks.base.naming import unknown
 
 FOLDER = Path(".visionmill/labelling")
 # desks of files: the format that each writes and reads
@@ -90,11 +91,8 @@ def read_job(name: str, workspace: Path = Path()) -> Job:
     try:
         return Job(folder=path.parent, **read_json(path))
     except FileNotFoundError:
-        known = names(workspace)
-        guess = nearest(name, known)
-        raise UserError(f"no labelling job is called {name!r}", where=path.parent.parent,
-                        mend=f"did you mean {guess!r}?" if guess else f"there are {', '.join(known)}" if known else
-                        "visionmill label send NAME --to files") from None
+        raise unknown("no labelling job is", name, names(workspace), where=path.parent.parent,
+                      otherwise="visionmill label send NAME --to files") from None
     except (ValidationError, ValueError, TypeError) as error:
         raise DataError(f"the job's file is damaged: {error}", where=path,
                         mend=f"remove {path.parent}, and send the version again") from None

@@ -6,7 +6,7 @@ import json
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +19,8 @@ from tasks.labelling.jobs.desk import Answer, boxes_table
 from tasks.labelling.jobs.gathering import Gathered, gather
 from tasks.labelling.jobs.job import Job, write_job
 from tasks.labelling.jobs.pictures import Pictures, Task
-from tasks.labelling.jobs.sound import SAME, SIDES, Near, equal, same_polygons
-from tasks.labelling.jobs.states import Clues, State, clues_of, state_of
+from tasks.labelling.jobs.sound import SAME, SIDES, Near, is_turned, same_boxes, same_polygons
+from tasks.labelling.jobs.states import Clues, State, clues_of, job_of, state_of
 
 READS = {"cvat": "others:cvat"}
 SHOWN = 5
@@ -133,6 +133,8 @@ class Answering:
     strange: list[str] = field(default_factory=list)
     unknown: Counter[str] = field(default_factory=Counter)
     nameless: Counter[str] = field(default_factory=Counter)
+    others: Counter[str] = field(default_factory=Counter)
+    turned: list[str] = field(default_factory=list)
     open: int = 0
     seen: set[str] = field(default_factory=set)
     known: Mapping[str, Answer] = field(default_factory=dict)
@@ -145,9 +147,12 @@ class Answering:
 
     def notes(self, into: Reading) -> None:
         """What the format's reader left out."""
+        there = {name.rpartition("/")[2] for name in self.gathered.strange}
         for note in into.notes:
             if note.kind == "missing_picture":
-                self.strange.append(note.detail.partition("picture ")[2].strip("'\"") or note.detail)
+                name = note.detail.partition("picture ")[2].strip("'\"") or note.detail
+                # its file came back too, and is in the list already
+                self.strange += [name] if name.rpartition("/")[2] not in there else []
             elif note.kind == "dangling" and ("class" in note.detail or "category" in note.detail):
                 self.nameless[note.detail] += 1
             elif note.kind != "unannotated":
@@ -166,17 +171,19 @@ class Answering:
                              f"{size[0]} x {size[1]}: its labels are left out")
             return None
         self.seen.add(task.digest)
+        if (job := job_of(picture)) not in (None, self.job.name):
+            self.others[str(job)] += 1
         rows, before, changed = self._rows(picture, task)
         last = self.known.get(task.digest)
         returned = task.digest in self.job.returned
         if last and returned:  # it was given back with these, not with the pre-labels
-            changed = not _same(rows, last.boxes.to_pylist())
+            changed = not same_boxes(rows, last.boxes.to_pylist())
         state = state_of(self.format, self.job, picture, task, changed,
                          self.coming.unchanged == "accept", self.clues)
         if state is None:
             self.open += 1
             return None
-        if last and not (returned or state.who or self.back.who) and _same(rows, last.boxes.to_pylist()):
+        if last and not (returned or state.who or self.back.who) and same_boxes(rows, last.boxes.to_pylist()):
             return None  # known, and nobody says that it is somebody else's
         if state.accept:
             rows, before = [_as_sent(box) for box in task.boxes], [box["annotation_id"] for box in task.boxes]
@@ -192,6 +199,8 @@ class Answering:
         What was only rounded is its pre-label again.
         """
         near, changed = Near(task.boxes), False
+        # Superb's objects with points have no box: where the points are as they were, the box is
+        pointed = {tuple(box["keypoints"]): box for box in task.boxes if box["keypoints"] and self.format == "superb"}
         rows: list[dict[str, Any]] = []
         before: list[int | None] = []
         for box in picture.boxes:
@@ -199,8 +208,11 @@ class Answering:
             if number is None:
                 continue
             row = _row(box, number)
+            row |= {side: pointed[points][side] for side in SIDES if (points := tuple(box.keypoints or ())) in pointed}
             at = near.take(row, self._rounded)
             old = None if at is None else task.boxes[at]
+            if old is None and is_turned(box.attributes):
+                self.turned.append(picture.file.rpartition("/")[2])
             if old is not None:
                 row |= {side: old[side] for side in SIDES}
                 changed |= row["polygons"] is not None and not same_polygons(row["polygons"], old["polygons"])
@@ -226,8 +238,12 @@ class Answering:
         """Judge what was met; classes that were asked to be added are the job's from now on.
 
         Raises:
-            DataError: classes that nobody knows.
+            DataError: classes that nobody knows, or turned boxes.
         """
+        if self.turned:
+            raise DataError(f"{len(self.turned)} turned box{'es' * (len(self.turned) > 1)}; boxes stand upright here",
+                            where=f"{self.back.path}: {', '.join(dict.fromkeys(self.turned))}",
+                            mend="turn them back, or draw polygons, and fetch again; nothing was taken from it")
         lost = self.unknown + self.nameless
         if lost and self.coming.unknown != "ignore":
             self._refuse()
@@ -238,6 +254,8 @@ class Answering:
             self.told.append(f"new classes: {', '.join([*self.names][len(self.job.classes):])}")
             self.job.classes = [*self.names]
             write_job(self.job)
+        for job, count in self.others.items():
+            self.told.append(f"{count} pictures say that they are of job {job!r}: taken for this one all the same")
         if self.strange:
             more = " …" if len(self.strange) > SHOWN else ""
             self.told.append(f"{len(self.strange)} pictures came back that are not of this job, and were left out: "
@@ -271,12 +289,6 @@ def _row(box: Box, number: int) -> dict[str, Any]:
     if box.attributes:
         row["attributes"] = json.dumps(box.attributes, sort_keys=True, ensure_ascii=False)
     return row
-
-
-def _same(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether two lists of boxes are one but for rounding, in any order."""
-    near = Near(others)
-    return all(near.take(row, equal) is not None for row in rows) and not near.left()
 
 
 def _as_sent(box: Mapping[str, Any]) -> dict[str, Any]:

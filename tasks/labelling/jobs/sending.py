@@ -145,12 +145,19 @@ def _job_of(version: Version, kind: str, name: str | None, workspace: Path) -> J
 
 def _new_job(version: Version, kind: str, name: str | None, workspace: Path) -> Job:
     if name is None:
-        taken = [job.name for job in jobs(workspace) if not _is_empty(job)]
-        name = version.name if version.name not in taken else f"{version.name}-{version.number}"
-        if name in taken:
+        name, taken = job_name(version, workspace)
+        if taken:
             raise UserError(f"a job {name!r} is there already, of another version", where=workspace, mend="--job NAME")
     return Job(folder=folder_of(name, workspace), name=name, desk=kind, version=version.ref, digest=version.digest,
                classes=list(version.meta.classes), order=[], made=now())
+
+
+def job_name(version: Version, workspace: Path) -> tuple[str, bool]:
+    """What a job of a version is called where nobody says so, and whether another version's is called that already."""
+    there = {job.name: job for job in jobs(workspace) if not _is_empty(job)}
+    names = [version.name, f"{version.name}-{version.number}"]
+    name = next((name for name in names if name not in there or there[name].digest == version.digest), names[1])
+    return name, name in there and there[name].digest != version.digest
 
 
 def _is_empty(job: Job) -> bool:

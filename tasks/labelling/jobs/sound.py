@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from tasks.base.errors import DataError
+from tasks.data.formats._superb_json import mapping
+from tasks.data.formats.record import number
 from tasks.data.shapes import shape_of
 from tasks.data.table import ANNOTATIONS
 from tasks.labelling.jobs.desk import Answer
@@ -21,7 +23,8 @@ SIDES = ("x", "y", "w", "h")
 
 def sound_boxes(answer: Answer, image: Mapping[str, Any], before: Sequence[Mapping[str, Any]], classes: int,
                 told: list[str]) -> list[dict[str, Any]]:
-    """The boxes of an answer as rows of the table, with `was`, the row of the pre-label that was left as it is.
+    """The boxes of an answer as rows of the table, with `was`, the row of the pre-label that was left as it is, and
+    `before`, the annotation_id of the one that the desk says it goes back to.
 
     A box that differs from its pre-label by rounding alone is that pre-label again. One that reaches over the edge is
     clipped and told; one wholly outside, without area or not of numbers is left out and told.
@@ -34,19 +37,20 @@ def sound_boxes(answer: Answer, image: Mapping[str, Any], before: Sequence[Mappi
     """
     rows = []
     near = Near(before)
-    for number, row in enumerate(answer.boxes.to_pylist()):
+    for place, row in enumerate(answer.boxes.to_pylist()):
         if not 0 <= row["class_id"] < classes:
             raise DataError(f"a label of class {row['class_id']}, and the job has {classes}",
-                            where=f"{image['file']}, box {number}, by {answer.who}", mend="fetch it again")
+                            where=f"{image['file']}, box {place}, by {answer.who}", mend="fetch it again")
+        row["before"] = answer.before[place] if answer.before and place < len(answer.before) else None
         row["was"] = near.take(row, equal)
         if row["was"] is not None:
             row |= {name: before[row["was"]][name] for name in (*SIDES, "polygons")}
         if row.get("rle") is not None and (row["rle"]["w"], row["rle"]["h"]) != (image["width"], image["height"]):
-            told.append(f"{image['file']}: the mask of box {number} of {answer.who} is of another size: left out")
+            told.append(f"{image['file']}: the mask of box {place} of {answer.who} is of another size: left out")
             row["rle"] = None
         flaw = _clip(row, image)
         if flaw:
-            told.append(f"{image['file']}: box {number} of {answer.who} {flaw}")
+            told.append(f"{image['file']}: box {place} of {answer.who} {flaw}")
         if row["w"] > 0 and row["h"] > 0:
             rows.append(row)
     return rows
@@ -84,6 +88,19 @@ def equal(row: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
         return False
     # a format without polygons says nothing about them
     return row["polygons"] is None or same_polygons(row["polygons"], old["polygons"])
+
+
+def same_boxes(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether two lists of boxes are one but for rounding, in any order."""
+    near = Near(others)
+    return all(near.take(row, equal) is not None for row in rows) and not near.left()
+
+
+def is_turned(attributes: Mapping[str, Any] | None) -> bool:
+    """Whether a box does not stand upright, by what the formats' readers keep of its angle."""
+    told = mapping(attributes)
+    angle = mapping(told.get("rbox")).get("angle", told.get("rotation", 0))
+    return number(angle) % 90 != 0
 
 
 def same_polygons(one: Sequence[Sequence[float]] | None, other: Sequence[Sequence[float]] | None) -> bool:

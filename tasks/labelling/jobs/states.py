@@ -71,6 +71,12 @@ def _kept(picture: Picture, task: Task) -> dict[str, Any]:
     return {key: value for key, value in told.items() if key != "review" and had.get(key) != value}
 
 
+def job_of(picture: Picture) -> str | None:
+    """The job that a picture says it was handed out for; None where its format has no room for that."""
+    told = mapping(picture.attributes)
+    return _text(mapping(told.get(OURS) or mapping(told.get("info")).get(OURS)).get("job"))
+
+
 Judge = Callable[[Job, Picture, Task, bool, bool, Clues], State | None]
 
 

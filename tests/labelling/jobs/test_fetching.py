@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,14 @@ def test_given_back_and_answered_again(bench: Bench, job: Job, monkeypatch: pyte
     monkeypatch.setattr("tasks.labelling.jobs.returning.time.time", lambda: 300.0)
     give_back(job, digests, "too wide", desk=desk)
     assert job.returned_at == {digests[0]: 300.0}
+
+
+def test_given_back_where_the_desks_clock_is_ahead(bench: Bench, job: Job) -> None:
+    later = time.time() + 3600
+    bring(bench, job, bench.answer("one/b.png", when=later))
+    give_back(job, [bench.digest("one/b.png")], "look again", desk=People())
+    assert bring(bench, job, bench.answer("one/b.png", when=later)).done == 0
+    assert bring(bench, job, bench.answer("one/b.png", when=later + 60)).done == 1
 
 
 def test_what_cannot_be_given_back(bench: Bench, job: Job) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.base.errors import DataError, UserError
+from tasks.base.files import write_json
 from tasks.data.classes import ClassList
 from tasks.data.store.importing import Importing, bring_in
 from tasks.data.table import read_dataset
@@ -96,6 +97,18 @@ def test_unchanged_pictures_count_where_it_is_said(bench: Bench, job: Job) -> No
     found = bring(bench, job, Back(path, "ann"), unchanged="accept")
     assert found.version is not None and found.done == 4 and found.clicks.clicks == 0
     assert {row["needed"] for rows in labels_of(found.version).values() for row in rows} == {"accepted"}
+
+
+def test_folders_that_nobody_edited_may_be_right_as_they_are(bench: Bench, job: Job, tmp_path: Path) -> None:
+    _, content = coco_of(part(job))
+    move(content, "b.png")
+    write_json(tmp_path / "ann.json", content)
+    bring(bench, job, Back(tmp_path / "ann.json", "ann"))
+    found = bring(bench, job, unchanged="accept")
+    assert found.version is not None and found.done == 4
+    # what ann has said already is not undone by a folder that nobody touched
+    assert [(row["x"], row["reviewed_by"]) for row in labels_of(found.version)["one/b.png"]] == [(7.0, "ann")]
+    assert not bring(bench, job, unchanged="accept").new
 
 
 def test_a_second_look(bench: Bench, job: Job) -> None:
