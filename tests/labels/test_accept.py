@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from tasks.labels.accept import Settings, Threshold, accept, audit, check, earn
+from tasks.labels.accept import PICTURES, Settings, Threshold, accept, audit, check, earn
 from tasks.labels.bounds import design_effect, effective, lower, needed, upper
 
 
@@ -105,6 +105,40 @@ def test_too_few_or_too_bad_says_so() -> None:
     assert bad.threshold is None and "200 of the best 400 reviewed boxes are wrong" in bad.reason
     assert earn(found.slice(0, 0), np.ones(0, bool)) == []
     assert Threshold(**bad.as_dict()) == bad
+
+
+def test_boxes_of_few_pictures_are_no_test() -> None:
+    """Errors of one picture come together: where none was seen among few pictures, nothing is known of that."""
+    def found(pictures: int, each: int) -> pa.Table:
+        count = pictures * each
+        return pa.table({"image_id": np.repeat(np.arange(pictures), each), "class_id": np.zeros(count, int),
+                         "probability": np.linspace(1, 0.5, count)})
+
+    [few] = earn(found(8, 40), np.ones(320, bool), classes=["cell"])
+    assert few.threshold is None and few.lacking == PICTURES - 8
+    assert few.reason == ("cell: 320 reviewed boxes on 8 pictures; at least 20 pictures are needed, as errors of one "
+                          "picture come together")
+    [apart] = earn(found(8, 40), np.ones(320, bool), Settings(clusters=False))
+    assert apart.threshold is not None and apart.lacking == 0
+    # 80 boxes of 10 pictures are passed by, 160 of 20 are a test
+    [enough] = earn(found(40, 8), np.ones(320, bool))
+    assert enough.threshold is not None and enough.reviewed >= 160
+    # one wrong picture in the first boxes: the later tests see it
+    wrong = np.arange(320) < 8
+    assert earn(found(40, 8), ~wrong)[0].threshold is None
+    assert Threshold(**few.as_dict()) == few
+
+
+def test_promises_about_clustered_errors_are_kept() -> None:
+    """A class of which 6 % are wrong, whole pictures of it, is seldom promised to have 5 % at most."""
+    rng, runs = np.random.default_rng(4), 150
+    broken = 0
+    for _ in range(runs):
+        share = rng.beta(0.06 * 7 / 3, 0.94 * 7 / 3, 10)  # correlated by 0.3
+        image = np.repeat(np.arange(10), 15)
+        found = pa.table({"image_id": image, "class_id": np.zeros(150, int), "probability": rng.random(150)})
+        broken += earn(found, rng.random(150) >= share[image])[0].threshold is not None
+    assert broken <= 0.05 * runs + 2 * (0.05 * 0.95 * runs) ** 0.5
 
 
 def test_all_right_accepts_all() -> None:

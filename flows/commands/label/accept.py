@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.commands.label.help import parser
@@ -31,6 +32,7 @@ def _accept(store: Store, options: Any) -> int:
     from tasks.labelling.checking.elsewhere import boxes_of_model
     from tasks.labelling.checking.reviewed import find_reviewed, reviewed_in
     from tasks.labelling.checking.telling import earned_in_words, outcome_in_words
+    from tasks.labelling.jobs.sending import job_name
     from tasks.labels.accept import Settings
     from tasks.labels.bounds import needed
 
@@ -49,9 +51,10 @@ def _accept(store: Store, options: Any) -> int:
     for made in (outcome.accepted, outcome.people, outcome.audit):
         if made is not None:
             track(store, made)
-    name = f"{version.name}-audit"
-    print("\n".join(outcome_in_words(outcome, f"visionmill label send {name}, label fetch {name}, label accept "
-                                              f"{version.name} --check {name}-labelled")))
+    job = job_name(outcome.audit, Path())[0] if outcome.audit else ""
+    following = [f"send {version.name}-audit --to label-studio", f"fetch {job}",
+                 f"accept {version.name} --check {job}-labelled"]
+    print("\n".join(outcome_in_words(outcome, "; ".join(f"visionmill label {words}" for words in following))))
     return 0
 
 

@@ -53,7 +53,7 @@ class Outcome:
         boxes: that were looked at; taken: of them, that were accepted; pictures: that are accepted whole.
         left: pictures that go to people; done: that people have reviewed already.
         audited: boxes of the audit.
-        bound: the share of wrong ones among all accepted boxes is at most this.
+        bound: the share of wrong ones among all accepted boxes is at most this, with a probability of 1 − miss.
     """
 
     accepted: Version | None
@@ -66,6 +66,7 @@ class Outcome:
     done: int
     audited: int
     bound: float | None
+    miss: float
 
 
 def earn_thresholds(store: Store, told: Dataset, reviewed: Reviewed, model: str, settings: Settings) -> Earned:
@@ -76,13 +77,14 @@ def earn_thresholds(store: Store, told: Dataset, reviewed: Reviewed, model: str,
     """
     settings = settings.model_copy(update={"column": COLUMN})
     compared = compare(told, reviewed, model, labelled_by(store, reviewed.refs, model))
+    mine = boxes_of_model(told, told.meta.name, model)[0]["class_id"].to_numpy()
+    label = compared.found["class_id"].to_numpy()
     if not compared.found.num_rows:
-        count = needed(settings.max_error, settings.miss / settings.starts)
+        among = len(np.unique(mine)) if settings.per == "class" else 1
+        count = needed(settings.max_error, settings.miss / settings.starts / among)
         raise UserError(f"there is no reviewed box of {model}", where=", ".join(reviewed.refs) or None,
                         mend=f"have at least {count} of its boxes of each class reviewed, on pictures drawn at random: "
                         "visionmill mine NAME --strategy random, label send, label fetch")
-    mine = boxes_of_model(told, told.meta.name, model)[0]["class_id"].to_numpy()
-    label = compared.found["class_id"].to_numpy()
     # classes that the model never draws take no part of what the promise may miss
     kinds = np.union1d(np.unique(mine), np.unique(label)).astype(np.int64)
     place = compared.found.schema.get_field_index("class_id")
@@ -124,7 +126,8 @@ def publish_accepted(store: Store, version: Version, reviewed: Reviewed, earned:
     return Outcome(
         put(out, done, {"part": "accepted"}), put(f"{version.name}-people", rest, {"part": "people"}),
         _audit(put, rows, sample, f"{version.name}-audit", {"bound": taken.bound, "of": version.ref, "seed": seed}),
-        rows.num_rows, int(taken.boxes.sum()), len(done), len(rest), len(ids) - len(open_), len(sample), taken.bound)
+        rows.num_rows, int(taken.boxes.sum()), len(done), len(rest), len(ids) - len(open_), len(sample), taken.bound,
+        settings.miss)
 
 
 def still_needed(one: Threshold, settings: Settings, among: int) -> int | None:

@@ -38,7 +38,9 @@ def earned_in_words(earned: Earned, settings: Settings) -> list[str]:
              "pictures"]
     for one in earned.thresholds:
         lines.append(f"  {one.reason}")
-        if one.threshold is None:
+        if one.lacking:
+            lines.append(f"    {one.lacking} more pictures with boxes of it would have to be reviewed")
+        elif one.threshold is None:
             lines.append(f"    {_wanted(still_needed(one, settings, len(earned.thresholds)), settings, one.reviewed)}")
     if earned.picked:
         lines.append(f"note: {earned.picked:,} of the reviewed pictures were picked for being hard, not at random: the "
@@ -52,7 +54,8 @@ def earned_in_words(earned: Earned, settings: Settings) -> list[str]:
 
 def _wanted(count: int | None, settings: Settings, reviewed: int) -> str:
     if count is None:
-        return f"no number of reviews makes that {settings.max_error:.1%}: a better model, or a larger --max-error"
+        return (f"where its best boxes stay as often wrong as these, no number of reviews makes that "
+                f"{settings.max_error:.1%}: a better model, or a larger --max-error")
     return f"about {count:,} boxes would have to be reviewed, {max(count - reviewed, 1):,} more than now"
 
 
@@ -69,7 +72,8 @@ def outcome_in_words(outcome: Outcome, following: str) -> list[str]:
         lines.append(f"nothing is accepted: {outcome.boxes:,} boxes on {outcome.left:,} pictures go to people")
     else:
         lines.append(f"accepted: {outcome.taken:,} of {outcome.boxes:,} boxes; of these at most {outcome.bound:.1%} "
-                     f"are wrong; {outcome.pictures:,} pictures need nobody, {outcome.left:,} go to people")
+                     f"are wrong, with {1 - outcome.miss:.0%} confidence; {outcome.pictures:,} pictures need nobody, "
+                     f"{outcome.left:,} go to people")
     for what, version in (("accepted", outcome.accepted), ("people", outcome.people), ("audit", outcome.audit)):
         if version is not None:
             lines.append(f"  {what:9} {version.ref}")

@@ -144,7 +144,7 @@ def _worst(shown: Shown, of_picture: Mapping[int, Sequence[Place]], shots: Shots
     lead = (f"The {words.plural(len(worst), 'picture')} of the lowest quality, worst first, with all their places. "
             "Point at a box for what it says.")
     if not worst:
-        return Section("worst", "Worst pictures", lead, [none("No place is suspicious.")])
+        return Section("worst", "Worst pictures", "Pictures with suspicious places.", [none("No place is suspicious.")])
     drawn = [shots.whole(rank, quality[image], of_picture[image]) for rank, image in enumerate(worst, 1)]
     return Section("worst", "Worst pictures", lead, [_legend(), gallery(drawn, "gallery wide")])
 
