@@ -14,6 +14,8 @@ from tasks.base.files import folder_atomic
 from tasks.base.params import read_yaml
 from tasks.data.store.layout import Store, Version
 
+START = 40  # pictures that an oracle's rounds begin with
+
 
 def enter_or_make(data: str | None, oracle: bool, path: Path | None) -> Path:
     """The workspace of the current folder; outside of one, with an oracle, one is made of the data, or found again.
@@ -68,6 +70,33 @@ def name_of(options: argparse.Namespace, workspace: Path) -> str | None:
                     mend="visionmill improve --data LABELLED --pool PICTURES, or --data NAME --oracle")
 
 
+def refuse_others(name: str, options: argparse.Namespace, workspace: Path) -> None:
+    """What rounds were begun with does not change: another pool under the same name would be left unheard.
+
+    Raises:
+        UserError: something else is asked for than what they were begun with.
+    """
+    from flows.commands.data.bring import name_of as named
+    from tasks.improving import state as journal
+
+    state = journal.read(name, workspace)
+    about, others = state.about, list[str]()
+    for key in ("pool", "judge"):
+        asked, has = getattr(options, key), about[key]["ref"]
+        if asked and asked != has and named(asked) != has.partition("@")[0]:
+            others.append(f"--{key} {asked}, and they have {has}")
+    if options.oracle and not about["oracle"]:
+        others.append("--oracle, and people answer")
+    if options.control and len(state.arms) == 1:
+        others.append("--control, and they have none")
+    if options.start is not None and about["oracle"] and options.start != about["start"]:
+        others.append(f"--start {options.start}, and they began with {about['start']}")
+    if others:
+        raise UserError(f"the rounds {name} were begun otherwise: {'; '.join(others)}",
+                        where=journal.folder_of(name, workspace),
+                        mend="leave that out to go on with them; --name ANOTHER begins others")
+
+
 def default_name(options: argparse.Namespace) -> str:
     """What rounds are called where nobody says."""
     from flows.commands.data.bring import name_of as named
@@ -98,7 +127,8 @@ def begin(options: argparse.Namespace, changes: dict[str, Any], workspace: Path)
     told: dict[str, Any] = {"store": store, "owner": who, "workspace": workspace, "control": options.control,
                             "keep": lambda version: track(store, version)}
     if options.oracle:
-        state = beginning.begin_with_oracle(name, base, settings, start=options.start, **told)
+        start = START if options.start is None else options.start
+        state = beginning.begin_with_oracle(name, base, settings, start=start, **told)
     else:
         if not options.pool:
             raise UserError("what may be labelled was not said", where=name, mend="--pool NAME, or --pool FOLDER")
@@ -143,6 +173,7 @@ def _champion(workspace: Path) -> str | None:
 
     try:
         found = champion(workspace=workspace)
-    except VisionmillError:
+    except VisionmillError as error:
+        print(f"no first model: {error.what}")
         return None
     return f"models:/{found['name']}/{found['version']}" if found else None

@@ -8,8 +8,9 @@ from flows.datastore import open_store, owner, track
 from tasks.base.errors import GateRefused, UserError
 from tasks.base.params import read_yaml
 from tasks.data.store.layout import Version
-from tasks.improving.rounds import Lined, Loop, Waiting
+from tasks.improving.rounds import Lined, Loop
 from tasks.improving.state import Todo
+from tasks.improving.work import Waiting
 
 TRAINED = Path("models/trained")
 

@@ -46,6 +46,7 @@ def main(words: list[str]) -> int:
     if name is None:
         name = beginning.begin(options, changes, workspace)
     else:
+        beginning.refuse_others(name, options, workspace)
         _change(name, changes, options.preset, workspace)
     return _go_on(name, workspace, wait=options.wait)
 
@@ -56,7 +57,7 @@ def _arguments() -> argparse.ArgumentParser:
     arguments.add_argument("--pool", metavar="NAME[@N]|DIR", help="what may be labelled")
     arguments.add_argument("--judge", metavar="NAME[@N]", help="measured on (default: the test split of --data)")
     arguments.add_argument("--oracle", action="store_true", help="known labels answer in place of people")
-    arguments.add_argument("--start", type=int, default=40, help="--oracle: pictures that are labelled at first (40)")
+    arguments.add_argument("--start", type=int, help="--oracle: pictures that are labelled at first (40)")
     arguments.add_argument("--control", action="store_true", help="a random arm of the same budget beside it")
     arguments.add_argument("--name", help="of the rounds, and of the versions that they make")
     arguments.add_argument("--preset", help="a file of conf/improve/ (default, quick)")
@@ -79,7 +80,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     if options.instructions is not None:
         if not options.instructions.is_file():
             raise UserError("no such file", where=options.instructions, mend="--instructions FILE")
-        found["instructions"] = options.instructions.read_text(encoding="utf-8")
+        found["instructions"] = _text_of(options.instructions)
     for word in options.set:
         path, equals, value = word.partition("=")
         if not equals or not path:
@@ -88,8 +89,17 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
         *parents, last = path.split(".")
         for parent in parents:
             place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise UserError(f"--set {word!r}: {parent} is one value", mend=f"say {parent} once")
         place[last] = scalar(value)
     return found
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError("that is no text in UTF-8", where=path, mend="--instructions FILE.md") from None
 
 
 def _change(name: str, changes: dict[str, Any], preset: str | None, workspace: Path) -> None:
@@ -106,14 +116,20 @@ def _go_on(name: str, workspace: Path, *, wait: bool) -> int:
     from tasks.improving import state as journal
     from tasks.improving.telling import told_status
 
-    journal.stop_file(name, workspace).unlink(missing_ok=True)
+    stop: Path | None = journal.stop_file(name, workspace)
     while True:
         state = journal.read(name, workspace)
         if state.todo() is None:
             print("\n".join(told_status(state)))
             return 0
-        with workspace_lock(workspace):
-            code = supervise("flows.improve", {"workspace": str(workspace), "name": name}, workspace)
+        with workspace_lock(workspace, wait=wait):
+            if stop is not None:
+                # once it is our turn: another run may be about to hear it
+                stop.unlink(missing_ok=True)
+                stop = None
+            # a look at the desk needs no server of flows
+            waits = state.waiting is not None and _looked(name, workspace) is not None
+            code = 0 if waits else supervise("flows.improve", {"workspace": str(workspace), "name": name}, workspace)
         state = journal.read(name, workspace)
         if code or not state.waiting or not wait:
             _tell_end(state, workspace, code)
@@ -133,25 +149,38 @@ def _tell_end(state: State, workspace: Path, code: int) -> None:
 
 def _until_ready(name: str, workspace: Path, state: State) -> bool:
     """Try the step that waits again and again; False where a person has asked to stop."""
-    from flows.improving import open_loop
     from flows.supervisor import workspace_lock
     from tasks.base.errors import WorkspaceBusy
-    from tasks.improving.rounds import Waiting
+    from tasks.improving.state import stop_file
 
-    loop, told = open_loop(workspace, name), state.waiting
-    while (todo := loop.todo()) is not None:
+    told = state.waiting
+    while not stop_file(name, workspace).exists():
         time.sleep(state.settings.poll_s)
         try:
             with workspace_lock(workspace):
-                print(f"{todo} : {loop.do(todo)}", flush=True)
-            return True
-        except Waiting as waits:
-            if str(waits) != told:
-                told = str(waits)
-                print(f"{time.strftime('%H:%M')} {told}", flush=True)
+                waits = _looked(name, workspace)
         except WorkspaceBusy:
             continue
+        if waits is None:
+            return True
+        if waits != told:
+            told = waits
+            print(f"{time.strftime('%H:%M')} {told}", flush=True)
     return False
+
+
+def _looked(name: str, workspace: Path) -> str | None:
+    """Do the step that waits, once; why it still waits, None where it is done."""
+    from flows.improving import open_loop
+    from tasks.improving.work import Waiting
+
+    loop = open_loop(workspace, name)
+    try:
+        if (todo := loop.todo()) is not None:
+            print(f"{todo} : {loop.do(todo)}", flush=True)
+    except Waiting as waits:
+        return str(waits)
+    return None
 
 
 def _verb(verb: str, words: list[str]) -> int:
@@ -159,9 +188,10 @@ def _verb(verb: str, words: list[str]) -> int:
     arguments.prog += f" {verb}"
     arguments.add_argument("--name", help="of the rounds (default: those that were worked at last)")
     if verb == "status":
+        arguments.add_argument("--round", type=int, metavar="N", help="each step of one round, and what it brought")
         arguments.add_argument("--html", type=Path, metavar="FILE", help="write one page that needs no other file")
-    if verb == "undo":
-        arguments.add_argument("--round", action="store_true", help="all steps of the last round")
+    if verb in ("undo", "redo"):
+        arguments.add_argument("--round", action="store_true", help="all steps of that round")
     if verb == "skip":
         arguments.add_argument("step", help="prepare, mine, prelabel, send, wait, fetch, merge, train, compare or next")
     options = arguments.parse_args(words)
@@ -174,7 +204,7 @@ def _verb(verb: str, words: list[str]) -> int:
         raise UserError("no rounds were begun here", where=workspace, mend="visionmill improve --data NAME --pool NAME")
     name = options.name or known[0]
     if verb == "status":
-        return _status(name, options.html, workspace)
+        return _status(name, options.round, options.html, workspace)
     if verb == "stop":
         from tasks.base.files import write_atomic
 
@@ -185,12 +215,18 @@ def _verb(verb: str, words: list[str]) -> int:
     return _move(verb, name, options, workspace)
 
 
-def _status(name: str, html: Path | None, workspace: Path) -> int:
+def _status(name: str, round_: int | None, html: Path | None, workspace: Path) -> int:
     from tasks.improving import state as journal
-    from tasks.improving.telling import told_status
+    from tasks.improving.telling import told_round, told_status, told_steps
 
     state = journal.read(name, workspace)
     print("\n".join(told_status(state, journal.stop_file(name, workspace).exists())))
+    measured = [one.round for one in state.entries if one.step == "compare" and one.out]
+    if round_ is not None:
+        print("\n".join(told_steps(state, round_)))
+    elif measured:
+        print("\n".join([*told_round(state, measured[-1]), "",
+                         f"steps      visionmill improve status --round {measured[-1]}"]))
     if html is not None:
         if html.is_dir():
             raise UserError("that is a folder, and a file is to be written", where=html, mend=f"{html}/rounds.html")
@@ -203,18 +239,21 @@ def _status(name: str, html: Path | None, workspace: Path) -> int:
 
 
 def _move(verb: str, name: str, options: argparse.Namespace, workspace: Path) -> int:
-    """Undo, redo or skip."""
+    """Undo, redo or skip; not while a run goes on, whose data the line would read otherwise."""
     from flows.improving import open_loop
+    from flows.supervisor import workspace_lock
     from tasks.improving import state as journal
-    from tasks.improving.rounds import taken_back
+    from tasks.improving.rounds import put_back, taken_back
     from tasks.improving.telling import told_status
 
-    with journal.held(name, workspace):
+    with workspace_lock(workspace), journal.held(name, workspace):
         state = journal.read(name, workspace)
         if verb == "skip":
             print(f"left out: {journal.skip(state, options.step, workspace)}")
         elif verb == "redo":
-            print(f"put back: {', '.join(str(one.todo) for one in journal.redo(state, workspace))}")
+            back = journal.redo(state, "round" if options.round else "step", workspace)
+            print(f"put back: {', '.join(str(one.todo) for one in back)}")
+            print("".join(f"{line}\n" for line in put_back(open_loop(workspace, name), back)), end="")
         else:
             taken = journal.undo(state, "round" if options.round else "step", workspace)
             print(f"taken back: {', '.join(str(one.todo) for one in taken)}; the versions stay")

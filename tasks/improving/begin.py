@@ -6,15 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.base.errors import UserError
 from tasks.data.store.layout import Store, Version
 from tasks.improving import sets
 from tasks.improving import state as journal
-from tasks.improving.rounds import told
 from tasks.improving.settings import Settings
 from tasks.improving.state import CONTROL, MAIN, State
+from tasks.improving.work import told
 
 Keep = Callable[[Version], None]
 
@@ -61,13 +62,14 @@ def begin_with_people(name: str, base: Version, pool: Version, judge: Version | 
 
 
 def _without(base: Version, judge: Version, store: Store, out: str, owner: str) -> Version:
-    """What is trained on without what is judged on, where that was not marked as test."""
-    from tasks.data.store.recipes import make
-
-    table = pq.read_table(base.folder / "images.parquet", columns=["split"])
-    if "test" in table["split"].to_pylist() or sets.left_in(base, [judge]) == sets.pictures_in(base):
+    """What is trained on without what is judged on, where that was not marked as test: no training touches test."""
+    table = pq.read_table(base.folder / "images.parquet", columns=["digest", "split"])
+    judged = pq.read_table(judge.folder / "images.parquet", columns=["digest"])["digest"].combine_chunks()
+    free = pc.not_equal(pc.fill_null(table["split"], ""), "test")
+    touched = pc.and_(pc.is_in(table["digest"], value_set=judged), free)
+    if not pc.any(touched).as_py():
         return base
-    return make(store, "exclude", [base, judge], {}, out=out, owner=owner)[0]
+    return sets.without(base, [judge], store, out, owner)
 
 
 def _begun(name: str, about: dict[str, Any], base: Version, pool: Version, judge: Version, settings: Settings,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from tasks.base.errors import UserError, VisionmillError
 from tasks.improving import sets
 from tasks.improving.picturing import look, reasons_of
-from tasks.improving.rounds import Waiting, Work, told
 from tasks.improving.state import CONTROL, MAIN
 from tasks.improving.training import compare, train
+from tasks.improving.work import Waiting, Work, told
 
 if TYPE_CHECKING:
     from tasks.data.store.layout import Version
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.labelling.jobs.job import Job
 
 Done = tuple[dict[str, Any], str]
+NOTHING = "nothing was picked"
 
 
 def prepare(work: Work) -> Done:
@@ -36,14 +38,15 @@ def prepare(work: Work) -> Done:
 
 def known(work: Work) -> list[Version]:
     """What is not picked again: what is labelled, what is judged on, what this arm has picked before."""
-    picked = [work.version(one.out["picked"]) for one in work.state.entries
+    before = [work.version(one.out["picked"]) for one in work.state.entries
               if one.step == "mine" and one.arm == work.arm and one.out.get("picked")]
-    return [work.set(), work.judge(), *picked]
+    return [work.set(), work.judge(), *before]
 
 
 def mine(work: Work) -> Done:
     """Pick what is worth labelling; the model looks at the whole pool where the strategy needs that."""
     from tasks.labelling.mining import pick
+    from tasks.labels.mining.pool import NothingLeft
     from tasks.labels.mining.registry import STRATEGIES
 
     settings, pool = work.settings, work.pool()
@@ -53,9 +56,12 @@ def mine(work: Work) -> Done:
     prelabels = look(work, pool, needs) if needs & {"boxes", "flip", "aldd", "consistency"} else None
     values = {} if work.arm == CONTROL else settings.values
     seed = {"seed": settings.seed + work.round} if chosen and "seed" not in values else {}
-    version, mined = pick(pool, work.store, work.desk_root, strategy=strategy, budget=settings.budget,
-                          known=known(work), values=values | seed, prelabels=prelabels, round=work.round,
-                          out=f"{work.prefix}-picked", owner=work.loop.owner, line=False)
+    try:
+        version, mined = pick(pool, work.store, work.desk_root, strategy=strategy, budget=settings.budget,
+                              known=known(work), values=values | seed, prelabels=prelabels, round=work.round,
+                              out=f"{work.prefix}-picked", owner=work.loop.owner, line=False)
+    except NothingLeft as error:
+        return _nothing_left(work, strategy, error.what)
     reasons = reasons_of(mined.table)
     out = {"picked": work.made(version), "pictures": mined.table.num_rows, "strategy": strategy, "reasons": reasons,
            "notes": list(mined.notes), "prelabels": prelabels.folder.name if prelabels else None,
@@ -64,15 +70,35 @@ def mine(work: Work) -> Done:
     return out, "; ".join([f"{mined.table.num_rows:,} pictures in {version.ref} by {strategy}{first}", *mined.notes])
 
 
+def _nothing_left(work: Work, strategy: str, why: str) -> Done:
+    """The last round: its other steps have nothing to do. A control without pictures does not end the other arm."""
+    out = {"pictures": 0, "strategy": strategy, "reasons": [], "notes": [why], "prelabels": None}
+    return out | ({"end": why} if work.arm == MAIN else {}), why
+
+
+def picked(work: Work) -> Version | None:
+    """What this round is about: what was mined; all that is left of the pool where a person left the mining out; None
+    where nothing is left."""
+    if mined := work.out("mine"):
+        return work.version(mined["picked"]) if mined.get("picked") else None
+    if not sets.left_in(work.pool(), known(work)):
+        return None
+    rest = sets.without(work.pool(), known(work), work.store, f"{work.prefix}-picked", work.loop.owner)
+    work.loop.keep(rest)
+    return rest
+
+
 def prelabel(work: Work) -> Done:
     """The model's boxes on the picked pictures, for people to correct."""
-    picked = work.version(work.out("mine")["picked"]) if work.out("mine") else work.pool()
+    version = picked(work)
+    if version is None:
+        return {}, NOTHING
     if work.out("mine").get("prelabels"):
-        boxes = all_boxes(picked)
-        return {"version": told(picked), "boxes": boxes}, f"{boxes:,} boxes, those of the mining"
+        boxes = all_boxes(version)
+        return {"version": told(version), "boxes": boxes}, f"{boxes:,} boxes, those of the mining"
     if work.model() is None:
-        return {"version": told(picked), "boxes": 0}, "no model is there yet: people draw from nothing"
-    prelabels = look(work, picked, frozenset())
+        return {"version": told(version), "boxes": 0}, "no model is there yet: people draw from nothing"
+    prelabels = look(work, version, frozenset())
     version, _ = prelabels.version(work.store, f"{work.prefix}-prelabelled", work.loop.owner)
     return ({"version": work.made(version), "boxes": all_boxes(version),
              "model_digest": prelabels.facts["model_digest"]},
@@ -90,18 +116,42 @@ def send(work: Work) -> Done:
     """Hand the pictures to people, hardest first."""
     from tasks.labelling.jobs.sending import send as hand_out
 
-    found = work.out("prelabel").get("version") or work.out("mine").get("picked")
-    version, settings = (work.version(found) if found else work.pool()), work.settings
+    found = work.out("prelabel").get("version")
+    version, settings = (work.version(found) if found else picked(work)), work.settings
+    if version is None:
+        return {}, NOTHING
     lines: list[str] = []
     desk = _desk(work) or settings.desk
     try:
-        job = hand_out(version, work.store, desk, name=f"{work.prefix}-{work.round}-{version.number}",
-                       hardest=settings.hardest, instructions=settings.instructions, workspace=work.desk_root,
-                       options=settings.options, tell=lines.append)
+        job = hand_out(version, work.store, desk, name=_job_name(work, version, desk), hardest=settings.hardest,
+                       instructions=settings.instructions, workspace=work.desk_root, options=settings.options,
+                       tell=lines.append)
     except VisionmillError as error:
         raise _stands_still(work, "nothing was sent", error) from None
     return ({"job": job.name, "pictures": len(job.order), "where": job.where, "told": lines},
-            f"{len(job.order):,} pictures as job {job.name} to {job.desk}")
+            f"{len(job.order):,} pictures as job {job.name} to {job.desk}{_place(job)}")
+
+
+def _place(job: Job) -> str:
+    """Where people find a job, for the end of a line."""
+    place = job.where.get("page") or job.where.get("folder")
+    return f": {place}" if place else ""
+
+
+def _job_name(work: Work, version: Version, desk: str | Desk) -> str:
+    """A name that is free, or that of this very job: what was undone may have sent another version, or elsewhere."""
+    from tasks.labelling.jobs.job import names, read_job
+
+    first, taken = f"{work.prefix}-{work.round}-{version.number}", names(work.desk_root)
+    kind, options = desk if isinstance(desk, str) else desk.kind, work.settings.options
+    for number in count(1):
+        name = first if number == 1 else f"{first}-{number}"
+        if name not in taken:
+            return name
+        job = read_job(name, work.desk_root)
+        if (job.digest, job.desk) == (version.digest, kind) and options.items() <= job.options.items():
+            return name
+    raise AssertionError
 
 
 def wait(work: Work) -> Done:
@@ -114,11 +164,12 @@ def wait(work: Work) -> Done:
     status = desk.status(job)
     if status.away:
         raise Waiting(f"round {work.round}: the desk cannot be asked: {status.away}. What people have done is not "
-                      "lost; visionmill improve looks again")
+                      "lost; visionmill improve looks again. Where it is gone for good, visionmill improve undo, and "
+                      "the next one sends the pictures anew")
     if status.done < status.total:
         begun = f", {status.partial:,} begun" if status.partial else ""
         raise Waiting(f"round {work.round}: {status.done:,} of {status.total:,} pictures of job {job.name} are done"
-                      f"{begun}. When people are ready: visionmill improve; to go on with what is there: "
+                      f"{begun}{_place(job)}. When people are ready: visionmill improve; to go on with what is there: "
                       "visionmill improve skip wait")
     out = {"done": status.done, "total": status.total, "people": status.people, "seconds": status.seconds}
     return out, f"all {status.total:,} pictures are done by {', '.join(sorted(status.people)) or 'nobody known'}"
@@ -139,13 +190,15 @@ def fetch(work: Work) -> Done:
         raise Waiting(f"round {work.round}: nobody has finished a picture of job {job.name} yet; visionmill improve "
                       "looks again, visionmill improve skip fetch ends the round without labels")
     totals, seconds = found.clicks, [one.seconds for one in found.answers if one.seconds is not None]
-    boxes = all_boxes(found.version)
+    boxes, missing = all_boxes(found.version), found.total - found.done
     out = {"labelled": work.made(found.version), "pictures": sets.pictures_in(found.version), "boxes": boxes,
            "clicks": totals.clicks, "from_nothing": totals.from_nothing, "counts": totals.counts,
-           "seconds": sum(seconds) if seconds else None, "conflicts": found.conflicts.num_rows, "told": found.told}
+           "seconds": sum(seconds) if seconds else None, "conflicts": found.conflicts.num_rows, "told": found.told,
+           "missing": missing}
     saved = f", {totals.share:.0%} of those from nothing" if totals.share is not None else ""
     return out, (f"{boxes:,} boxes on {out['pictures']:,} pictures in {found.version.ref}, {totals.clicks:,.0f} clicks"
-                 f"{saved}")
+                 f"{saved}" + (f"; {missing:,} of {found.total:,} pictures of job {job.name} have not come back"
+                               if missing else ""))
 
 
 def merge(work: Work) -> Done:
@@ -175,7 +228,7 @@ def _desk(work: Work, job: Job | None = None) -> Desk | None:
     if work.state.about["oracle"]:
         from tasks.improving.oracle import OracleDesk
 
-        return OracleDesk(work.version(work.state.about["truth"]), work.settings.content)
+        return OracleDesk(work.version(work.state.about["truth"]), work.settings.content, work.store)
     if job is None:
         return None
     from tasks.labelling.jobs.desk import desk_of
@@ -194,8 +247,9 @@ def _stands_still(work: Work, what: str, error: VisionmillError) -> Waiting | Vi
     """A desk that does not answer is waited for; an error of ours is one."""
     if not isinstance(error, UserError):
         return error
-    mend = f"; {error.mend}" if error.mend else ""
-    return Waiting(f"round {work.round}: {what}: {error.what}{mend}. Nothing is lost; `visionmill improve` tries again")
+    where, mend = f" ({error.where})" if error.where else "", f"; {error.mend}" if error.mend else ""
+    return Waiting(f"round {work.round}: {what}: {error.what}{where}{mend}. Nothing is lost; "
+                   "`visionmill improve` tries again")
 
 
 ACTIONS: dict[str, Callable[[Work], Done]] = {

@@ -16,7 +16,7 @@ from tasks.labels.clicks import Settings as Clicks
 from tasks.labels.clicks import compare
 
 if TYPE_CHECKING:
-    from tasks.data.store.layout import Version
+    from tasks.data.store.layout import Store, Version
     from tasks.data.table import Dataset
     from tasks.labelling.jobs.desk import Answer, Status
     from tasks.labelling.jobs.job import Job
@@ -32,6 +32,7 @@ class OracleDesk:
     Args:
         truth: the version with all labels; pictures go by their digests, classes by their names.
         content: overlap from which a box is left where it is; a wrong class is mended in any case.
+        store: where a job's version is found again after the workspace was moved; None: where it was sent from.
 
     Raises:
         UserError: the version has no labels.
@@ -39,11 +40,11 @@ class OracleDesk:
 
     kind = "oracle"
 
-    def __init__(self, truth: Version, content: float = 0.7) -> None:
+    def __init__(self, truth: Version, content: float = 0.7, store: Store | None = None) -> None:
         from tasks.data.table import read_dataset
 
         self.truth: Dataset = read_dataset(truth.folder)
-        self.ref, self.content = truth.ref, content
+        self.ref, self.content, self.store = truth.ref, content, store
         if not self.truth.annotations.num_rows:
             raise no_labels(truth.ref)
 
@@ -67,8 +68,9 @@ class OracleDesk:
             DataError: a picture whose labels are not known, or a class that the job does not have.
         """
         from tasks.data.table import read_dataset
+        from tasks.labelling.jobs.pictures import version_of
 
-        before = read_dataset(Path(str(job.where["tables"])))
+        before = read_dataset(version_of(job, self.store).folder if self.store else Path(str(job.where["tables"])))
         after = self._known(job, before)
         rows = compare(before.annotations.select(BOX), after, Clicks(same=self.content))
         return _answers(job, before, after, rows)
@@ -80,7 +82,8 @@ class OracleDesk:
         """The known labels of the job's pictures, with image_ids of the job's version and the job's class ids."""
         number = dict(zip(*(before.images[name].to_pylist() for name in ("digest", "image_id")), strict=True))
         ours = dict(zip(*(self.truth.images[name].to_pylist() for name in ("image_id", "digest")), strict=True))
-        lacking = [digest for digest in job.order if digest not in set(ours.values())]
+        answerable = set(ours.values())
+        lacking = [digest for digest in job.order if digest not in answerable]
         if lacking:
             raise DataError(f"{len(lacking)} pictures of the job have no known labels, the first {lacking[0][:12]}…",
                             where=self.ref, mend="an oracle's pool is part of the version that it knows")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tasks.data.store.layout import Version
-    from tasks.improving.rounds import Work
+    from tasks.improving.work import Work
     from tasks.labelling.prelabelling import Prelabels
 
 SHOWN = 5
@@ -31,7 +31,8 @@ def look(work: Work, version: Version, needs: frozenset[str]) -> Prelabels:
     if model is None:
         raise UserError(f"no model is there to look at {version.ref}", where=f"round {work.round}",
                         mend="visionmill improve --strategy random (or coverage) for the first round, or --model NAME")
-    asked = Settings(aldd="aldd" in needs, consistency="consistency" in needs, vectors=False)
+    mirrored = work.settings.light.augment.flip != "none" or "flip" in needs
+    asked = Settings(flip=mirrored, aldd="aldd" in needs, consistency="consistency" in needs, vectors=False)
     teacher = _opened(work, model, list(version.meta.classes))
     believe(work, teacher.digest)
     return prelabel(version, work.store, teacher, asked, work.desk_root, processes=work.settings.processes)

@@ -6,21 +6,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tasks.base.errors import UserError, VisionmillError
 from tasks.data.store.layout import Store, Version
 from tasks.improving import state as journal
-from tasks.improving.sets import same
-from tasks.improving.settings import Settings
-from tasks.improving.state import CONTROL, MAIN, Entry, State, Todo
+from tasks.improving.state import Entry, State, Todo
+from tasks.improving.work import Waiting, Work
 
 if TYPE_CHECKING:
     from tasks.labelling.jobs.desk import Desk
-
-
-class Waiting(Exception):  # noqa: N818 - it is no error
-    """The rounds stand still until somebody has done something; the text says who and what."""
 
 
 @dataclass(frozen=True)
@@ -111,81 +106,6 @@ class Loop:
         return said
 
 
-@dataclass
-class Work:
-    """One step at work: the loop, the journal as it is, and which step."""
-
-    loop: Loop
-    state: State
-    todo: Todo
-
-    @property
-    def round(self) -> int:
-        return self.todo.round
-
-    @property
-    def arm(self) -> str:
-        return self.todo.arm
-
-    @property
-    def store(self) -> Store:
-        return self.loop.store
-
-    @property
-    def settings(self) -> Settings:
-        """Those that this round began with."""
-        told = self.state.out(self.round, "prepare", self.arm).get("settings")
-        return Settings.model_validate(told) if told else self.state.settings
-
-    @property
-    def desk_root(self) -> Path:
-        """Where pre-labels and jobs are kept. An oracle's are apart: the line knows the pictures that it hides."""
-        return self.loop.folder if self.state.about["oracle"] else self.loop.workspace
-
-    @property
-    def prefix(self) -> str:
-        """What the names of this arm's versions begin with."""
-        return self.loop.name if self.arm == MAIN else f"{self.loop.name}-{CONTROL}"
-
-    def out(self, step: str) -> dict[str, Any]:
-        """What a step of this round and arm has made."""
-        return self.state.out(self.round, step, self.arm)
-
-    def version(self, told: dict[str, str]) -> Version:
-        """A version that the journal names, checked to be what it was.
-
-        Raises:
-            UserError, DataError: it is not here any more, or is another one.
-        """
-        return same(self.store.find(told["ref"]), told["digest"])
-
-    def set(self) -> Version:
-        """What this arm has labelled so far."""
-        told = self.out("merge").get("set") or self.out("prepare").get("set")
-        return self.version(told or self.state.last("set", self.arm) or self.state.about["base"])
-
-    def pool(self) -> Version:
-        return self.version(self.state.about["pool"])
-
-    def judge(self) -> Version:
-        return self.version(self.state.about["judge"])
-
-    def made(self, version: Version) -> dict[str, str]:
-        """Let DVC know a version, and what the journal says of it."""
-        self.loop.keep(version)
-        return told(version)
-
-    def model(self) -> str | None:
-        """Who labels and mines in this round: what was trained last, else what the settings or the start name."""
-        return self.state.last("model", self.arm, before=self.round) or self.settings.model or (
-            self.state.about.get("model"))
-
-
-def told(version: Version) -> dict[str, str]:
-    """A version as the journal has it."""
-    return {"ref": version.ref, "digest": version.digest}
-
-
 def go_on(loop: Loop, do: Callable[[Todo], str], tell: Callable[[str], None]) -> str | None:
     """Do steps until all rounds are done (None), or until something is waited for (what it is).
 
@@ -206,23 +126,27 @@ def go_on(loop: Loop, do: Callable[[Todo], str], tell: Callable[[str], None]) ->
 
 
 def taken_back(loop: Loop, entries: list[Entry]) -> list[str]:
-    """What taking steps back means beyond the journal: the line reads again what it read before.
-
-    Raises:
-        VisionmillError: that version is not here any more.
-    """
+    """What taking steps back means beyond the journal: the line reads again what it read before."""
     lines = []
     for entry in entries:
         if "line" not in entry.out or loop.line is None:
             continue
         before = entry.out["line"]["before"]
-        if not before:
-            lines.append("the line read a folder before: git checkout params.yaml dvc.yaml data/raw.dvc; dvc checkout")
-        else:
-            try:
-                loop.line.go_back(loop.store.find(before))
-            except VisionmillError as error:
-                lines.append(f"the line still reads what round {entry.round} trained on: {error.what}")
-            else:
-                lines.append(f"the line reads {before} again")
+        lines.append(_reads_again(loop, before, f"the line still reads what round {entry.round} trained on") if before
+                     else "the line read a folder before: git checkout params.yaml dvc.yaml data/raw.dvc; dvc checkout")
     return lines
+
+
+def put_back(loop: Loop, entries: list[Entry]) -> list[str]:
+    """What putting steps back means beyond the journal: the line reads again what it was trained on."""
+    return [_reads_again(loop, entry.out["line"]["after"], f"the line does not read the data of round {entry.round}")
+            for entry in entries if "line" in entry.out and loop.line is not None]
+
+
+def _reads_again(loop: Loop, ref: str, else_said: str) -> str:
+    assert loop.line is not None
+    try:
+        loop.line.go_back(loop.store.find(ref))
+    except VisionmillError as error:
+        return f"{else_said}: {error.what}"
+    return f"the line reads {ref} again"

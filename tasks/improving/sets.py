@@ -74,6 +74,11 @@ def left_in(pool: Version, known: list[Version]) -> int:
     return len(digests)
 
 
+def without(pool: Version, known: list[Version], store: Store, out: str, owner: str) -> Version:
+    """A pool without the pictures of other versions, by their bytes."""
+    return make(store, "exclude", [pool, *known], {}, out=out, owner=owner)[0]
+
+
 def to_train(version: Version, store: Store, out: str, owner: str) -> Version:
     """A version whose pictures are of the training split where no split was given: what is judged on stays fixed.
 

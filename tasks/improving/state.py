@@ -17,9 +17,10 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.base.errors import DataError, UserError, WorkspaceBusy, nearest
+from tasks.base.errors import DataError, UserError, WorkspaceBusy
 from tasks.base.files import read_json, write_json
 from tasks.base.locks import held_alone
+from tasks.base.naming import unknown
 from tasks.improving.settings import Settings
 
 FOLDER = Path(".visionmill/improve")
@@ -160,11 +161,8 @@ def read(name: str, workspace: Path) -> State:
     try:
         return State.model_validate(read_json(path))
     except FileNotFoundError:
-        known = names(workspace)
-        guess = nearest(name, known)
-        raise UserError(f"no rounds are called {name!r}", where=path.parent.parent,
-                        mend=f"did you mean {guess!r}?" if guess else f"there are {', '.join(known)}" if known else
-                        "visionmill improve --data NAME --pool NAME") from None
+        raise unknown("no rounds are", name, names(workspace), where=path.parent.parent,
+                      otherwise="visionmill improve --data NAME --pool NAME") from None
     except (ValidationError, ValueError) as error:
         raise DataError(f"the journal of the rounds is damaged: {str(error)[:300]}", where=path,
                         mend=f"mend that file, or begin anew with another --name; its versions stay ({name}-…)"
@@ -211,13 +209,17 @@ def undo(state: State, what: Literal["step", "round"], workspace: Path) -> list[
             what == "round" or state.entries[-1].step == last.step):
         taken.append(state.entries.pop())
     state.undone += taken
-    state.ended = state.waiting = None
+    state.waiting, state.ended = None, _end_of([one for one in state.entries if one.round == last.round])
     write(state, workspace)
     return taken
 
 
-def redo(state: State, workspace: Path) -> list[Entry]:
-    """Put back the step, of all arms, that was taken back last.
+def _end_of(entries: list[Entry]) -> str | None:
+    return next((one.out["end"] for one in entries if one.out.get("end")), None)
+
+
+def redo(state: State, what: Literal["step", "round"], workspace: Path) -> list[Entry]:
+    """Put back the step, of all arms, that was taken back last, or all that was taken back of its round.
 
     Raises:
         UserError: nothing was, or other steps were done since.
@@ -226,9 +228,12 @@ def redo(state: State, workspace: Path) -> list[Entry]:
         raise UserError("there is nothing to put back", where=state.name,
                         mend="visionmill improve does the next step; visionmill improve undo takes back the last one")
     first, back = state.undone[-1], list[Entry]()
-    while state.undone and state.undone[-1].todo[:2] == first.todo[:2]:
+    while state.undone and state.undone[-1].round == first.round and (
+            what == "round" or state.undone[-1].step == first.step):
         back.append(state.undone.pop())
     state.entries += back
+    state.waiting = None
+    state.ended = _end_of(back) or state.ended
     write(state, workspace)
     return back
 
@@ -240,9 +245,7 @@ def skip(state: State, step: str, workspace: Path) -> Todo:
         UserError: no such step, one that is done, one that a round needs, or all rounds are done.
     """
     if step not in STEPS:
-        guess = nearest(step, STEPS)
-        raise UserError(f"no step is called {step!r}", mend=f"did you mean {guess!r}?" if guess else
-                        f"one of: {', '.join(STEPS)}")
+        raise unknown("no step is", step, STEPS, told="one of:")
     todo = state.todo()
     if todo is None:
         raise UserError("all rounds are done", where=state.name, mend="visionmill improve --rounds MORE")
@@ -258,5 +261,8 @@ def skip(state: State, step: str, workspace: Path) -> Todo:
     state.entries += [Entry(round=todo.round, step=step, arm=arm, outcome="skipped", said="left out by a person",
                             when=now()) for arm in arms]
     state.undone = []
+    if state.todo() != todo:
+        # what was waited for is no longer what comes next
+        state.waiting = None
     write(state, workspace)
     return Todo(todo.round, step, MAIN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.base.errors import UserError
 from tasks.base.progress import duration
 from tasks.improving.state import CONTROL, MAIN, STEPS, State
 
@@ -48,9 +49,10 @@ def _picked(state: State, round_: int, arm: str) -> list[str]:
         whole = cost(state, round_, arm)
         minutes = f", {duration(fetched['seconds'])} of people" if fetched["seconds"] is not None else ""
         lines += [f"labelled  {fetched['boxes']:,} boxes: {_counts(fetched['counts'])}",
-                  f"cost      {fetched['clicks']:,.0f} clicks, {_share(fetched)}from nothing it were "
-                  f"{fetched['from_nothing']:,.0f}{minutes}; in all {whole['boxes']:,} boxes, "
-                  f"{whole['clicks']:,.0f} clicks"]
+                  f"cost      {fetched['clicks']:,.0f} clicks{_share(fetched)}{minutes}; in all "
+                  f"{whole['boxes']:,} boxes, {whole['clicks']:,.0f} clicks"]
+        if fetched.get("missing"):
+            lines.append(f"missing   {fetched['missing']:,} pictures have not come back")
     return lines
 
 
@@ -59,7 +61,8 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _share(fetched: dict[str, Any]) -> str:
-    return f"{fetched['clicks'] / fetched['from_nothing']:.0%} of what " if fetched["from_nothing"] else ""
+    nothing = fetched["from_nothing"]
+    return f", {fetched['clicks'] / nothing:.0%} of the {nothing:,.0f} from nothing" if nothing else ""
 
 
 def _accuracy(state: State, round_: int, arm: str) -> list[str]:
@@ -109,9 +112,28 @@ def told_status(state: State, stopped: bool = False) -> list[str]:
         lines.append("stopped    by a person; visionmill improve goes on")
     if state.undone:
         lines.append(f"taken back {len(state.undone)} steps, the last one: {state.undone[-1].todo}; "
-                     "visionmill improve redo puts them back")
-    lines.append(f"next       {todo}" if todo else f"next       nothing: {state.ended or 'all rounds are done'}; "
-                 f"visionmill improve --rounds {state.settings.rounds + 3} goes on")
+                     "visionmill improve redo puts it back, redo --round all of that round")
+    if todo:
+        return [*lines, f"next       {todo}"]
+    more = (f"a new pool: visionmill improve --name ANOTHER --data {state.last('set')['ref']} --pool NEW" if state.ended
+            else f"visionmill improve --rounds {state.settings.rounds + 3} goes on")
+    return [*lines, f"next       nothing: {state.ended or 'all rounds are done'}; {more}"]
+
+
+def told_steps(state: State, round_: int) -> list[str]:
+    """One round to look at: what it brought, as when it was over, and each of its steps with what came out.
+
+    Raises:
+        UserError: that round has not begun.
+    """
+    mine = [one for one in state.entries if one.round == round_]
+    if not mine:
+        raise UserError(f"round {round_} has not begun", where=state.name, mend=f"--round 0 to {state.round}")
+    lines = [*told_round(state, round_), "", "steps"]
+    for one in mine:
+        arm = "" if one.arm == MAIN else f" ({one.arm})"
+        took = f"left out {one.when}" if one.outcome == "skipped" else f"{one.when}, took {duration(one.seconds)}"
+        lines += [f"  {one.step}{arm}: {took}", f"      {one.said}"]
     return lines
 
 
@@ -119,11 +141,13 @@ def _row(state: State, round_: int, arm: str) -> str:
     mine = [one for one in state.entries if one.round == round_ and one.arm == arm]
     if not mine:
         return ""
-    at = max(mine, key=lambda one: STEPS.index(one.step)).step
+    # steps may be left out ahead of their time
+    at = max([one for one in mine if one.outcome == "done"] or mine, key=lambda one: STEPS.index(one.step)).step
     left_out = [one.step for one in mine if one.outcome == "skipped"]
     found = state.out(round_, "compare", arm).get("overall", {}).get("AP50")
     fetched = state.out(round_, "fetch", arm)
-    parts = [f"{fetched['pictures']:,} pictures, {fetched['boxes']:,} boxes, {fetched['clicks']:,.0f} clicks"
+    minutes = f", {duration(fetched['seconds'])}" if fetched.get("seconds") is not None else ""
+    parts = [f"{fetched['pictures']:,} pictures, {fetched['boxes']:,} boxes, {fetched['clicks']:,.0f} clicks{minutes}"
              ] if fetched else []
     parts += [f"AP50 {told_measure(found).strip()}"] if found else []
     parts += [f"at {at}"] if at != "next" else []

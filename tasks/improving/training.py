@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tasks.data.store.layout import Version
     from tasks.data.table import Dataset
-    from tasks.improving.rounds import Work
+    from tasks.improving.work import Work
 
 MEASURES: tuple[Measure, ...] = ("AP", "AP50")
 UP, DOWN, LEVEL = "up", "down", "level"
@@ -25,6 +25,8 @@ UP, DOWN, LEVEL = "up", "down", "level"
 
 def train(work: Work) -> tuple[dict[str, Any], str]:
     """Train on the set of this round and judge on the fixed one."""
+    if work.out("mine").get("pictures") == 0:
+        return {}, "nothing was picked: nothing new to train on"
     if work.settings.train == "line":
         return _by_line(work)
     version, settings = work.set(), work.settings
@@ -129,7 +131,7 @@ def compare(work: Work) -> tuple[dict[str, Any], str]:
     head = out["overall"]["AP50"]
     said = f"AP50 {_number(head['value'])} ({_number(head['low'])} to {_number(head['high'])})"
     if head["change"] is not None:
-        said += f", {head['arrow']} by {_points(head['change'])} points"
+        said += f", {head['arrow'] or 'moved'} ({_points(head['change'])} points)"
     return out, said
 
 

@@ -17,7 +17,7 @@ from tasks.base.files import folder_atomic, write_json
 from tasks.improving.light import train_and_judge
 
 if TYPE_CHECKING:
-    from tasks.improving.rounds import Work
+    from tasks.improving.work import Work
 
 FOLDS = 4  # a quarter of the labels is left out for the twin
 FEWEST = 8  # pictures: of fewer a quarter says nothing

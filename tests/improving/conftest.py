@@ -20,6 +20,7 @@ from tasks.data.store.layout import Store, Version
 from tasks.data.table import Dataset, read_dataset
 from tasks.improving import training
 from tasks.improving.light import FOUND, Judged, Light, measure, train_and_judge
+from tasks.improving.rounds import Loop
 from tasks.metrics.detections import SCHEMA, write_detections
 from tasks.models.preset import DetectorPreset
 
@@ -111,3 +112,19 @@ def trained_once(trained: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
 def light() -> Callable[..., Light]:
     """The quickest settings, changed."""
     return lambda **changes: QUICK.model_copy(update=changes)
+
+
+@pytest.fixture(scope="session")
+def done(drawn: tuple[Store, Version], tmp_path_factory: pytest.TempPathFactory) -> Loop:
+    """Two whole rounds with a control arm, really trained. Read them only."""
+    from .loops import run, with_oracle
+
+    folder = tmp_path_factory.mktemp("done")
+    shutil.copytree(drawn[0].root, folder / "store")
+    store = Store(folder / "store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISIONMILL_TRACKING", "off")
+        patch.setenv("VISIONMILL_THREADS", "1")
+        loop = with_oracle((store, store.find("shapes")), folder, control=True, rounds=2, strategy="entropy")
+        assert run(loop) is None
+    return loop

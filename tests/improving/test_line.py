@@ -13,13 +13,11 @@ from tasks.data.table import read_dataset
 from tasks.improving import begin, sets
 from tasks.improving import state as journal
 from tasks.improving.light import train_and_judge
-from tasks.improving.rounds import Lined, Loop, go_on, taken_back
+from tasks.improving.rounds import Lined, Loop, go_on, put_back, taken_back
 from tasks.improving.settings import Settings
 
 from .conftest import QUICK
-from .test_rounds import Desk
-
-Shapes = tuple[Store, Version]
+from .loops import Desk, Shapes
 
 
 @dataclass
@@ -82,6 +80,15 @@ def test_undo_lets_the_line_read_what_it_read_before(shapes: Shapes, workspace: 
     said = taken_back(loop, journal.undo(loop.state, "round", workspace))
     assert said == ["the line reads mine-start@1 again"] and line.reads == "mine-start@1"
     assert loop.store.find("it-set@1").here
+
+
+def test_redo_lets_the_line_read_again_what_it_was_trained_on(shapes: Shapes, workspace: Path) -> None:
+    loop, line = loop_with(shapes, workspace)
+    run(loop)
+    taken_back(loop, journal.undo(loop.state, "round", workspace))
+    back = journal.redo(loop.state, "round", workspace)
+    assert put_back(loop, back) == ["the line reads it-set@1 again"] and line.reads == "it-set@1"
+    assert loop.todo() is None and line.trained == ["it-set@1"]
 
 
 def test_what_a_person_let_the_line_read_in_between_is_told(shapes: Shapes, workspace: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.data.store.layout import Store, Version
+from tasks.data.store.layout import Store
 from tasks.improving import state as journal
 from tasks.improving.rounds import Loop
 from tasks.improving.state import CONTROL, MAIN
@@ -15,12 +15,10 @@ from tasks.reporting.improve.curves import curve, points_of
 from tasks.reporting.improve.page import build_page, write_page
 from tests.reporting.browser import look
 
-from .test_rounds import done, with_oracle  # noqa: F401
-
-Shapes = tuple[Store, Version]
+from .loops import Shapes, with_oracle
 
 
-def test_the_page_says_what_each_round_did_and_brought(done: Loop) -> None:  # noqa: F811
+def test_the_page_says_what_each_round_did_and_brought(done: Loop) -> None:
     page = build_page(done.state, done.store)
     for text in ("Rounds of it", "Round 1", "Round 2", "picked by entropy", "Control: picked by random", "AP50 against "
                  "boxes", "What each box needed", "Against the control", "it-set@2", "bar", "square"):
@@ -28,7 +26,7 @@ def test_the_page_says_what_each_round_did_and_brought(done: Loop) -> None:  # n
     assert page.count("<img") == 2 * 2 * 4 and "whisker" in page
 
 
-def test_points_have_their_cost_and_interval(done: Loop) -> None:  # noqa: F811
+def test_points_have_their_cost_and_interval(done: Loop) -> None:
     for arm in (MAIN, CONTROL):
         points = points_of(done.state, arm, "AP50", "boxes")
         assert [point.round for point in points] == [0, 1, 2] and [point.cost for point in points] == [0, 8, 16]
@@ -46,7 +44,7 @@ def test_a_curve_without_a_point_is_an_empty_state() -> None:
     assert "Nothing was measured" in curve([(MAIN, [])], title="AP50", x="boxes", y="AP50")
 
 
-def test_what_stands_in_the_journal_cannot_break_the_page(done: Loop) -> None:  # noqa: F811
+def test_what_stands_in_the_journal_cannot_break_the_page(done: Loop) -> None:
     state = done.state
     evil = "</script><script>alert(1)</script>"
     state.entries[0].said = evil
@@ -55,18 +53,18 @@ def test_what_stands_in_the_journal_cannot_break_the_page(done: Loop) -> None:  
     assert evil not in build_page(state, done.store)
 
 
-def test_pictures_that_are_gone_are_told(done: Loop, tmp_path: Path) -> None:  # noqa: F811
+def test_pictures_that_are_gone_are_told(done: Loop, tmp_path: Path) -> None:
     assert "The pictures cannot be shown" in build_page(done.state, Store(tmp_path))
 
 
-def test_picked_pictures_show_the_boxes_that_people_are_given(done: Loop) -> None:  # noqa: F811
+def test_picked_pictures_show_the_boxes_that_people_are_given(done: Loop) -> None:
     shots, names, colours = picked._shots(done.store.find("it-set"), done.store, 100_000)
     assert len(shots) == picked.SHOWN and names == ["bar", "square"] and colours == [0, 1]
     assert all(shot.count('class="under"') == 2 and "2 boxes" in shot for shot in shots)
 
 
 @pytest.mark.parametrize("width", [1400, 500])
-def test_a_browser_draws_all_of_it(done: Loop, tmp_path: Path, width: int) -> None:  # noqa: F811
+def test_a_browser_draws_all_of_it(done: Loop, tmp_path: Path, width: int) -> None:
     state = done.state
     write_page(tmp_path / "rounds.html", state, done.store, tmp_path)
     seen = look((tmp_path / "rounds.html").read_text(), tmp_path, width=width)

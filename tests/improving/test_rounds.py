@@ -1,110 +1,27 @@
-"""The rounds with light trainings and a desk that answers at once, late, in part or not at all; killed at each step."""
+"""Whole rounds with light trainings: what they add, cost and tell; what they begin with; settings in between."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tasks.base.errors import DataError, UserError
+from tasks.base.errors import UserError
 from tasks.data.store.labelled import publish_labels
-from tasks.data.store.layout import Store, Version
+from tasks.data.store.layout import Version
 from tasks.data.table import ANNOTATIONS, read_dataset
-from tasks.improving import begin, doing, sets
+from tasks.improving import begin, sets
 from tasks.improving import state as journal
-from tasks.improving.oracle import OracleDesk
-from tasks.improving.rounds import Loop, Waiting, go_on
-from tasks.improving.settings import Settings
-from tasks.improving.state import BEFORE, CONTROL, MAIN, STEPS, State
+from tasks.improving.rounds import Loop
+from tasks.improving.state import BEFORE, CONTROL, MAIN, State
 from tasks.improving.telling import cost, told_round, told_status
-from tasks.labelling.jobs.desk import Status
 
-from .conftest import QUICK
-
-Shapes = tuple[Store, Version]
-
-
-def settings(**changes: Any) -> Settings:
-    return Settings(train="light", light=QUICK, rounds=1, budget=4, strategy="random", seed=3).model_copy(
-        update=changes)
+from .loops import Shapes, run, with_oracle, with_people
 
 
 @pytest.fixture(autouse=True)
 def quickly(trained_once: None) -> None:
-    """The rounds of `done` alone are trained."""
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing after it is done."""
-
-
-class Desk:
-    """An oracle behind a door: `away` is why it does not answer, `slow` how many pictures are not done yet."""
-
-    kind = "fake"
-
-    def __init__(self, truth: Version) -> None:
-        self.inside, self.away, self.slow, self.sent = OracleDesk(truth), "", 0, 0
-
-    def send(self, job: Any, pictures: Any, workspace: Path) -> None:
-        self._door()
-        self.sent += 1
-        self.inside.send(job, pictures, workspace)
-
-    def status(self, job: Any) -> Status:
-        if self.away:
-            return Status(len(job.order), 0, away=self.away)
-        return Status(len(job.order), len(job.order) - self.slow, self.slow, {"ann": 1}, 30.0)
-
-    def fetch(self, job: Any) -> list[Any]:
-        self._door()
-        return self.inside.fetch(job)[self.slow:]
-
-    def give_back(self, job: Any, digests: Any, note: str) -> None:
-        self._door()
-
-    def _door(self) -> None:
-        if self.away:
-            raise UserError(self.away, mend="visionmill up --with label-studio")
-
-
-def with_oracle(shapes: Shapes, workspace: Path, control: bool = False, start: int = 6, **changes: Any) -> Loop:
-    store, truth = shapes
-    begin.begin_with_oracle("it", truth, settings(**changes), store=store, owner="me", workspace=workspace, start=start,
-                            control=control)
-    return Loop("it", workspace, store, "me")
-
-
-def with_people(shapes: Shapes, workspace: Path, **changes: Any) -> tuple[Loop, Desk]:
-    """Six labelled pictures, and a pool whose pictures have no split, as people bring them."""
-    store, truth = shapes
-    base, pool, judge = sets.begin_oracle(truth, store, start=6, seed=0, name="mine", owner="me")
-    begin.begin_with_people("it", base, pool, judge, settings(**changes), store=store, owner="me", workspace=workspace,
-                            control=False, model=None)
-    desk = Desk(truth)
-    return Loop("it", workspace, store, "me", desk=desk), desk
-
-
-def run(loop: Loop) -> str | None:
-    return go_on(loop, loop.do, lambda text: None)
-
-
-@pytest.fixture(scope="module")
-def done(drawn: Shapes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
-    """Two whole rounds with a control arm."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("VISIONMILL_TRACKING", "off")
-    patch.setenv("VISIONMILL_THREADS", "1")
-    folder = tmp_path_factory.mktemp("done")
-    shutil.copytree(drawn[0].root, folder / "store")
-    store = Store(folder / "store")
-    loop = with_oracle((store, store.find("shapes")), folder, control=True, rounds=2, strategy="entropy")
-    assert run(loop) is None
-    yield loop
-    patch.undo()
+    """No training takes longer than a copy."""
 
 
 def test_each_round_adds_its_pictures_and_judges_on_the_same_ones(done: Loop) -> None:
@@ -182,105 +99,6 @@ def test_a_budget_larger_than_the_pool_takes_all_says_so_and_ends(shapes: Shapes
     assert "nothing is left" in told_status(state)[-1]
 
 
-@pytest.mark.parametrize("effects", [True, False], ids=["after its effects", "before them"])
-def test_killed_at_each_step_nothing_is_done_twice(shapes: Shapes, workspace: Path, effects: bool,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = with_oracle(shapes, workspace)
-    met: set[Any] = set()
-
-    def deadly(real: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def act(work: Any) -> Any:
-            first = work.todo not in met
-            met.add(work.todo)
-            if first and not effects:
-                raise Killed
-            out = real(work)
-            if first:
-                raise Killed
-            return out
-        return act
-
-    monkeypatch.setattr(doing, "ACTIONS", {name: deadly(real) for name, real in doing.ACTIONS.items()})
-    deaths = 0
-    while True:
-        try:
-            assert run(loop) is None
-            break
-        except Killed:
-            deaths += 1
-    assert deaths == len(BEFORE) + len(STEPS)
-    assert [one.todo for one in loop.state.entries] == [
-        *((0, step, MAIN) for step in BEFORE), *((1, step, MAIN) for step in STEPS)]
-    assert {name: len(loop.store.of(name)) for name in loop.store.names() if name != "shapes"} == {
-        "it-start": 1, "it-pool": 1, "it-judge": 1, "it-picked": 1, "it-prelabelled": 1, "it-labelled": 1, "it-set": 1}
-    assert sets.pictures_in(loop.store.find("it-set")) == 10
-
-
-def test_people_are_waited_for_and_what_they_have_done_is_taken(shapes: Shapes, workspace: Path) -> None:
-    loop, desk = with_people(shapes, workspace)
-    desk.slow = 3
-    said = run(loop)
-    assert said is not None and "1 of 4 pictures" in said and "3 begun" in said and loop.state.waiting == said
-    assert any(line.startswith("waiting") for line in told_status(loop.state))
-    desk.slow = 0
-    assert run(loop) is None and loop.state.waiting is None
-    assert desk.sent == 1 and sets.pictures_in(loop.store.find("it-set")) == 10
-
-
-def test_what_is_there_is_taken_when_the_waiting_is_left_out(shapes: Shapes, workspace: Path) -> None:
-    loop, desk = with_people(shapes, workspace)
-    desk.slow = 3
-    run(loop)
-    journal.skip(state := loop.state, "wait", workspace)
-    assert state.todo() == (1, "fetch", MAIN)
-    assert run(loop) is None
-    assert sets.pictures_in(loop.store.find("it-set")) == 7
-
-
-@pytest.mark.parametrize("reason", ["Label Studio does not answer: connection refused", "the token was revoked",
-                                    "project 7 was deleted at Label Studio"])
-def test_a_desk_that_cannot_be_asked_is_waited_for_and_said(shapes: Shapes, workspace: Path, reason: str) -> None:
-    loop, desk = with_people(shapes, workspace)
-    desk.away = reason
-    for step in ("send", "wait"):
-        said = run(loop)
-        assert said is not None and reason in said and "visionmill improve" in said
-        assert loop.todo() == (1, step, MAIN)
-        desk.away = ""
-        loop.do(loop.todo())  # type: ignore[arg-type]
-        desk.away = reason
-    with pytest.raises(Waiting, match="was not fetched"):
-        loop.do(loop.todo())  # type: ignore[arg-type]
-    desk.away = ""
-    assert run(loop) is None and desk.sent == 1
-
-
-def test_a_round_without_labels_goes_on(shapes: Shapes, workspace: Path) -> None:
-    loop, desk = with_people(shapes, workspace)
-    desk.slow = 4
-    said = run(loop)
-    assert said is not None and "0 of 4" in said
-    journal.skip(loop.state, "wait", workspace)
-    said = run(loop)
-    assert said is not None and "nobody has finished" in said
-    journal.skip(loop.state, "fetch", workspace)
-    assert run(loop) is None
-    assert loop.state.out(1, "merge")["set"] == loop.state.about["base"]
-
-
-def test_an_undone_step_is_done_anew_and_versions_stay(shapes: Shapes, workspace: Path) -> None:
-    loop = with_oracle(shapes, workspace)
-    assert run(loop) is None
-    before = {one.ref for one in loop.store.all()}
-    journal.undo(loop.state, "round", workspace)
-    assert loop.todo() == (1, "prepare", MAIN)
-    begin.change("it", {"budget": 2}, workspace)
-    assert run(loop) is None
-    assert before < {one.ref for one in loop.store.all()}
-    assert loop.state.out(1, "merge")["set"]["ref"] == "it-set@2"
-    assert sets.pictures_in(loop.store.find("it-set@2")) == 8
-
-
 def test_settings_hold_from_the_next_round_on(shapes: Shapes, workspace: Path) -> None:
     loop = with_oracle(shapes, workspace)
     while loop.todo() != (1, "mine", MAIN):
@@ -289,46 +107,6 @@ def test_settings_hold_from_the_next_round_on(shapes: Shapes, workspace: Path) -
     assert lines == ["rounds: 1 → 2", "budget: 4 → 2, from round 2 on"]
     assert run(loop) is None
     assert [loop.state.out(number, "mine")["pictures"] for number in (1, 2)] == [4, 2]
-
-
-def test_a_version_that_somebody_changed_or_took_away_is_told(shapes: Shapes, workspace: Path) -> None:
-    loop = with_oracle(shapes, workspace)
-    while loop.todo() != (1, "merge", MAIN):
-        loop.do(loop.todo())  # type: ignore[arg-type]
-    folder = loop.store.find("it-labelled").folder
-    facts = folder / "version.json"
-    facts.chmod(0o644)
-    text = facts.read_text()
-    facts.write_text(text.replace('"digest": "', '"digest": "0'))
-    with pytest.raises(DataError, match="not the one that the rounds made"):
-        run(loop)
-    facts.write_text(text)
-    folder.rename(folder.with_name("elsewhere"))
-    with pytest.raises(UserError, match="it-labelled"):
-        run(loop)
-    folder.with_name("elsewhere").rename(folder)
-    assert run(loop) is None
-
-
-def test_labels_that_a_person_changes_in_between_are_their_own_version(shapes: Shapes, workspace: Path) -> None:
-    loop = with_oracle(shapes, workspace)
-    while loop.todo() != (1, "merge", MAIN):
-        loop.do(loop.todo())  # type: ignore[arg-type]
-    labelled = loop.store.find("it-labelled")
-    publish_labels(loop.store, labelled, out="it-labelled", owner="ann", said={"by": "ann"},
-                   annotations=ANNOTATIONS.empty_table())
-    assert run(loop) is None
-    assert loop.store.find("it-set").meta.parents[1] == labelled.ref
-
-
-def test_a_person_who_asks_to_stop_is_heard(shapes: Shapes, workspace: Path) -> None:
-    loop = with_oracle(shapes, workspace)
-    loop.do(loop.todo())  # type: ignore[arg-type]
-    journal.stop_file("it", workspace).touch()
-    assert loop.todo() is None and run(loop) is None
-    assert any(line.startswith("stopped") for line in told_status(loop.state, stopped=True))
-    journal.stop_file("it", workspace).unlink()
-    assert loop.todo() == (0, "train", MAIN)
 
 
 def test_an_oracle_without_known_labels_is_refused(shapes: Shapes, workspace: Path) -> None:

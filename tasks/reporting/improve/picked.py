@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.base.errors import VisionmillError
+from tasks.base.progress import duration
 from tasks.data.store.layout import Store, Version
 from tasks.data.table import read_dataset
 from tasks.improving.state import CONTROL, MAIN, State
@@ -26,7 +28,8 @@ ARMS = {MAIN: "", CONTROL: "Control: "}
 
 def rounds(state: State, store: Store) -> list[Section]:
     """A section a round, the newest first."""
-    done = sorted({one.round for one in state.entries if one.step == "mine" and one.out}, reverse=True)
+    done = sorted({one.round for one in state.entries if one.step in ("mine", "prelabel", "fetch") and one.out},
+                  reverse=True)
     each = max(BUDGET // max(len(done) * len(state.arms), 1), 100_000)
     return [Section(f"round-{number}", f"Round {number}", _lead(state, number),
                     [part for arm in state.arms for part in _arm(state, store, number, arm, each)])
@@ -42,26 +45,30 @@ def _lead(state: State, number: int) -> str:
 
 def _arm(state: State, store: Store, number: int, arm: str, budget: int) -> list[Child]:
     mined, fetched = state.out(number, "mine", arm), state.out(number, "fetch", arm)
-    if not mined:
+    if not (mined or fetched or state.out(number, "prelabel", arm)):
         return []
-    notes = [element("li", note) for note in mined["notes"]]
-    return [element("h3", f"{ARMS[arm]}picked by {mined['strategy']}"), element("ul", notes) if notes else None,
-            *_pictures(state, store, number, arm, budget), _needed(fetched)]
+    by = f"picked by {mined['strategy']}" if mined else "all that was left of the pool"
+    notes = [element("li", note) for note in mined.get("notes", [])]
+    shown = [] if mined.get("pictures") == 0 else [*_pictures(state, store, number, arm, budget), _needed(fetched)]
+    return [element("h3", f"{ARMS[arm]}{by}"), element("ul", notes) if notes else None, *shown]
 
 
 def _needed(fetched: dict[str, Any]) -> Child:
     if not fetched:
         return none("The labels of this round are not here yet.")
     names = [name for name, count in fetched["counts"].items() if count]
-    note = (f"{words.count(fetched['clicks'])} clicks; drawing all {words.count(fetched['boxes'])} boxes from nothing "
-            f"were {words.count(fetched['from_nothing'])}")
+    spent = f", {duration(fetched['seconds'])} of people" if fetched["seconds"] is not None else ""
+    note = (f"{words.count(fetched['clicks'])} clicks{spent}; drawing all {words.count(fetched['boxes'])} boxes from "
+            f"nothing takes {words.count(fetched['from_nothing'])}")
     chart = bar(names, [Bars("boxes", [fetched["counts"][name] for name in names])], title="What each box needed",
                 x="boxes", note=note, missing="No box was needed.")
     return charts(chart, two=True)
 
 
 def _pictures(state: State, store: Store, number: int, arm: str, budget: int) -> list[Child]:
-    told = state.out(number, "prelabel", arm).get("version") or state.out(number, "mine", arm)["picked"]
+    told = state.out(number, "prelabel", arm).get("version") or state.out(number, "mine", arm).get("picked")
+    if told is None:
+        return []
     try:
         version = store.find(told["ref"])
         shots, names, colours = _shots(version, store, budget)
@@ -74,16 +81,16 @@ def _shots(version: Version, store: Store, budget: int) -> tuple[list[Markup], l
     rows = _first(version.folder)
     dataset = read_dataset(version.folder)
     ids = [row["image_id"] for row in rows]
-    images = dataset.images.filter(pa.array([image in set(ids) for image in dataset.images["image_id"].to_pylist()]))
+    images = dataset.images.filter(pc.is_in(dataset.images["image_id"], value_set=pa.array(ids, pa.int64())))
+    boxes = dataset.annotations.filter(pc.is_in(dataset.annotations["image_id"], value_set=pa.array(ids, pa.int64())))
     album = Album(store.pictures, images, max(len(ids), 1), budget)
     classes = dataset.meta.classes
     marks: dict[int, list[Mark]] = {image: [] for image in ids}
-    for box in dataset.annotations.to_pylist():
-        if box["image_id"] in marks:
-            score = f" {box['score']:.2f}" if box["score"] is not None else ""
-            marks[box["image_id"]].append(Mark(
-                [box["x"], box["y"], box["x"] + box["w"], box["y"] + box["h"]], box["class_id"] % 8,
-                f"{classes[box['class_id']]}{score}"))
+    for box in boxes.to_pylist():
+        score = f" {box['score']:.2f}" if box["score"] is not None else ""
+        marks[box["image_id"]].append(Mark(
+            [box["x"], box["y"], box["x"] + box["w"], box["y"] + box["h"]], box["class_id"] % 8,
+            f"{classes[box['class_id']]}{score}"))
     shots = [captioned(album.shot(row["file"], (row["width"], row["height"]), marks[row["image_id"]],
                                   label=Path(row["file"]).name),
                        shorten(Path(row["file"]).name, 40), _reason(row["mined"]),
