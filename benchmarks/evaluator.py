@@ -7,68 +7,20 @@ Run:  python -m benchmarks.evaluator [--images 5000] [--detections 500000] [--cl
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tasks.data.table import ANNOTATIONS, IMAGES, Dataset, Meta, conform, to_coco
+from benchmarks.scenes import arguments, scene
+from tasks.data.table import Dataset, to_coco
 from tasks.metrics.coco import evaluate_coco
-from tasks.metrics.detections import SCHEMA
 from tasks.metrics.voc import evaluate_voc
-
-SIDE = 640
-
-
-def synthetic(images: int, detections: int, classes: int, seed: int) -> tuple[Dataset, pa.Table]:
-    """About seven objects a picture, as in COCO, one in fifty a crowd; half of the detections lie near an object."""
-    random = np.random.default_rng(seed)
-    image = np.repeat(np.arange(images), random.poisson(7.3, images))
-    label, boxes = random.integers(0, classes, len(image)), _boxes(random, len(image))
-    crowd = random.random(len(image)) < 0.02
-    near = random.integers(0, len(image), detections // 2)
-    moved = boxes[near] + random.normal(0, 0.1, (len(near), 4)) * np.tile(boxes[near, 2:], 2)
-    found = np.concatenate([moved, _boxes(random, detections - len(near))])
-    found[:, 2:] = found[:, 2:].clip(1)
-    guess = random.integers(0, classes, detections)
-    right = random.random(len(near)) < 0.8
-    guess[: len(near)][right] = label[near][right]
-    where = np.concatenate([image[near], random.integers(0, images, detections - len(near))])
-    return _dataset(images, classes, image, label, boxes, crowd), _table(where, guess, found, random.random(detections))
-
-
-def _boxes(random: np.random.Generator, count: int) -> np.ndarray:
-    size = np.exp(random.normal(3.9, 0.9, (count, 2))).clip(4, 400)
-    return np.concatenate([random.random((count, 2)) * (SIDE - size), size], axis=1)
-
-
-def _dataset(images: int, classes: int, image: np.ndarray, label: np.ndarray, boxes: np.ndarray, crowd: np.ndarray
-             ) -> Dataset:
-    ids = range(images)
-    pictures = {"image_id": ids, "file": [f"{i}.jpg" for i in ids], "width": [SIDE] * images, "height": [SIDE] * images,
-                "digest": [f"{i:064x}" for i in ids], "bytes": [1] * images, "orientation": [1] * images,
-                "split": ["test"] * images}
-    count = len(image)
-    x, y, w, h = boxes.T
-    rows = {"annotation_id": range(count), "image_id": image, "class_id": label, "x": x, "y": y, "w": w, "h": h,
-            "area": w * h, "iscrowd": crowd, "difficult": [False] * count,
-            "source": ["import"] * count, "score": [None] * count, "uncertainty": [None] * count,
-            "difficulty": [None] * count, "reviewed_by": [None] * count, "row": [""] * count}
-    meta = Meta(name="synthetic", classes=[f"class {k}" for k in range(classes)])
-    return Dataset(conform(pa.table(pictures), IMAGES), conform(pa.table(rows), ANNOTATIONS), meta)
-
-
-def _table(image: np.ndarray, label: np.ndarray, boxes: np.ndarray, score: np.ndarray) -> pa.Table:
-    order = np.lexsort((-score, image))
-    columns = [image, label.astype(np.int32), *boxes.T.astype(np.float32), score.astype(np.float32)]
-    return pa.table([pa.array(np.ascontiguousarray(column[order])) for column in columns], schema=SCHEMA)
 
 
 def pycocotools(dataset: Dataset, detections: pa.Table) -> dict[str, Any]:
@@ -106,12 +58,9 @@ def timed(call: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in {"images": 5000, "detections": 500_000, "classes": 80, "seed": 0}.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
-    chosen = parser.parse_args()
-    dataset, detections = synthetic(chosen.images, chosen.detections, chosen.classes, chosen.seed)
-    ours(*synthetic(10, 100, 3, 0))  # the library is imported before the clock starts
+    chosen = arguments(__doc__, "images", "detections", "classes", "seed")
+    dataset, detections = scene(chosen.images, chosen.detections, chosen.classes, chosen.seed)
+    ours(*scene(10, 100, 3, 0))  # the library is imported before the clock starts
     print(f"{chosen.images} images, {dataset.annotations.num_rows} objects, {detections.num_rows} detections, "
           f"{chosen.classes} classes")
     before, mine = timed(ours, dataset, detections)

@@ -16,11 +16,11 @@ SIDE = 640
 SIZES = {"images": 5000, "detections": 500_000, "classes": 80, "draws": 1000, "seed": 0}
 
 
-def arguments(doc: str | None) -> argparse.Namespace:
-    """The sizes that such a benchmark is asked for at."""
+def arguments(doc: str | None, *names: str) -> argparse.Namespace:
+    """The sizes that such a benchmark is asked for at; all of `SIZES` where none are named."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in SIZES.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
+    for name in names or SIZES:
+        parser.add_argument(f"--{name}", type=int, default=SIZES[name])
     return parser.parse_args()
 
 
@@ -46,9 +46,11 @@ def scene(images: int, detections: int, classes: int, seed: int) -> tuple[Datase
     guess[: len(near)][right] = label[near][right]
     where = np.concatenate([image[near], random.integers(0, images, detections - len(near))])
     crowd = random.random(len(image)) < 0.02
+    said = _table({"image_id": where, "class_id": guess, **_corners(found), "score": random.random(detections)},
+                  SCHEMA, detections)
+    # as evaluations write them
     return (_dataset(images, classes, image, label, boxes, crowd),
-            _table({"image_id": where, "class_id": guess, **_corners(found), "score": random.random(detections)},
-                   SCHEMA, detections))
+            said.sort_by([("image_id", "ascending"), ("score", "descending")]))
 
 
 def _boxes(random: np.random.Generator, count: int) -> np.ndarray:

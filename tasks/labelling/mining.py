@@ -29,7 +29,7 @@ from tasks.labelling.picking.known import Held, held, is_known, known_by_default
 from tasks.labelling.picking.mistakes import Evaluation, failures, last_evaluation, quality
 from tasks.labelling.picking.needs import as_asked, refuse_lacks
 from tasks.labelling.pools import images_of
-from tasks.labels.mining.pool import Known, Pool, free_places
+from tasks.labels.mining.pool import Known, NothingLeft, Pool, free_places
 from tasks.labels.mining.registry import Mined, mine
 from tasks.labels.mining.registry import strategy as strategy_of
 
@@ -47,6 +47,7 @@ class Asked:
 
     Attributes:
         known: sets of pictures that are not picked again.
+        again: the name whose versions are known for that alone, where another may be taken; None in rounds.
     """
 
     pool: Version
@@ -58,6 +59,7 @@ class Asked:
     values: dict[str, Any]
     prelabels: Prelabels | None
     evaluation: Evaluation | None
+    again: str | None
 
 
 def pick(pool: Version, store: Store, workspace: Path, *, strategy: str, budget: int, known: Sequence[Version],
@@ -82,12 +84,13 @@ def pick(pool: Version, store: Store, workspace: Path, *, strategy: str, budget:
     Raises:
         ParamsError: no such strategy, a wrong parameter, a budget or a chunk below 1.
         UserError: something that the strategy needs is not there; the command that makes it is named.
-        DataError: pre-labels of another version, an empty pool, or one of which nothing is left.
+        DataError: pre-labels of another version, an empty pool; NothingLeft: nothing is left of it.
     """
     check_asked(strategy, budget, values)
     _refuse_others(pool, prelabels)
     sets = [*held(known, store), *(line_set(workspace) if line else [])]
-    asked = Asked(pool, store, workspace, strategy, budget, sets, dict(values or {}), prelabels, evaluation)
+    asked = Asked(pool, store, workspace, strategy, budget, sets, dict(values or {}), prelabels, evaluation,
+                  out if line else None)
     images = images_of(pool.folder)
     if not images.num_rows:
         raise DataError("the pool has no pictures", where=pool.ref, mend="visionmill data import DIR --format pictures "
@@ -121,12 +124,14 @@ def _first_picks(asked: Asked, images: pa.Table, chunk: int | None) -> tuple[Min
 
 def _mined(asked: Asked, images: pa.Table, last: bool) -> Mined | None:
     """What is picked of these pictures; None where nothing of them is left and they are not the `last` ones."""
+    # what is lacking is told before a million pictures are compared
+    _refuse_lacks(asked)
+    failed = _failures(asked)
     looks = alike(images, asked.store.pictures, asked.known, asked.workspace)
     taken = is_known(images["digest"], asked.known)
     pool, rows = _pool(asked, images, looks)
-    _refuse_lacks(asked, pool)
-    known = Known(image_id=pool.image_id[taken[rows]], near=looks.known_near, failures=_failures(asked),
-                  vectors=np.concatenate([looks.known_vectors, looks.vectors[taken]]),
+    seen = np.concatenate([looks.known_vectors[looks.known_readable], looks.vectors[taken & looks.readable]])
+    known = Known(image_id=pool.image_id[taken[rows]], near=looks.known_near, failures=failed, vectors=seen,
                   counts=labels_of(asked.known, pool.classes))
     notes = [f"{many:,} {words}" for many, words in (
         (images.num_rows - len(rows), "pictures cannot be read"),
@@ -134,9 +139,9 @@ def _mined(asked: Asked, images: pa.Table, last: bool) -> Mined | None:
                                              "out")) if many]
     try:
         free_places(pool, known)
-    except DataError:
+    except NothingLeft as error:
         if last:
-            raise
+            raise _nothing_left(asked, error) from None
         return None
     if asked.strategy.startswith(PLUGIN):
         from tasks.labelling.picking.plugged import mine_plugged
@@ -165,16 +170,23 @@ def _pool(asked: Asked, images: pa.Table, looks: Alike) -> tuple[Pool, np.ndarra
     return Pool(ids, found.classes, found.rated, rows_of(looks.vectors, rows), looks.near[rows], columns), rows
 
 
-def _refuse_lacks(asked: Asked, pool: Pool) -> None:
+def _nothing_left(asked: Asked, error: NothingLeft) -> NothingLeft:
+    earlier = [one.ref for one in asked.known if asked.again and one.ref.startswith(f"{asked.again}@")]
+    again = f"; or mine with another --out: what is in {', '.join(earlier)} may be picked again" if earlier else ""
+    return NothingLeft(error.what, where=asked.pool.ref, mend="bring other pictures: visionmill data import FOLDER "
+                     f"--format pictures --name {asked.pool.name}{again}")
+
+
+def _refuse_lacks(asked: Asked) -> None:
     if asked.strategy.startswith(PLUGIN):
         return
-    first = next(iter(pool.boxes()), None) if pool.boxes else None
-    # a column that is there and says nothing was not asked for
-    flip = first is None or ("flip" in first.schema.names and first.column("flip").null_count < first.num_rows)
-    having = {"boxes": pool.boxes is not None, "flip": flip, "aldd": "aldd" in pool.columns,
-              "consistency": "consistency" in pool.columns}
-    model = asked.prelabels.name if asked.prelabels else "NAME"
-    refuse_lacks(strategy_of(asked.strategy), having, asked.pool.ref, model)
+    found = asked.prelabels
+    columns = found.columns if found else {}
+    having = {"boxes": found is not None, "flip": found is not None and bool(found.facts["settings"]["flip"]),
+              "aldd": "aldd" in columns, "consistency": "consistency" in columns}
+    refuse_lacks(strategy_of(asked.strategy), having, asked.pool.ref, found.name if found else "NAME",
+                 mapped=found is not None and any("are left out" in note and "by name" not in note
+                                                  for note in found.facts["notes"]))
 
 
 def _failures(asked: Asked) -> Any:

@@ -1,72 +1,26 @@
-"""Picking from a pool: what is left out, what a pick carries, what is refused, and blocks of a huge pool."""
+"""Picking from a pool: what a pick carries, what it is made of, what is refused."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from tasks.base.errors import DataError, ParamsError, UserError
-from tasks.base.files import read_json
+from tasks.base.files import read_json, write_json
 from tasks.data.store.labelled import attributes_of, publish_labels
-from tasks.data.store.layout import Store, Version
+from tasks.data.store.layout import Version
 from tasks.data.table import ANNOTATIONS, read_dataset
-from tasks.labelling import mining
-from tasks.labelling.mining import pick
 from tasks.labelling.picking.carried import prelabels_of
 from tasks.labelling.picking.known import held, labels_of
 from tasks.labelling.picking.telling import picked, strategies
-from tasks.labelling.prelabelling import Prelabels
 from tasks.labels.mining.registry import STRATEGIES
 from tests.data.folders import cells, make_voc
-from tests.labelling.ponds import CLASSES, folder_of, looked_at, pond, save
-
-COUNT = 24
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a store, a pool of 24 pictures and its pre-labels."""
-    root = tmp_path_factory.mktemp("filled")
-    store = Store(root / "store")
-    looked_at(pond(store, root / "raw", range(COUNT)), store, root / "work", aldd=False)
-    return root
-
-
-class World:
-    """A copy of the filled workspace."""
-
-    def __init__(self, root: Path) -> None:
-        self.store, self.workspace = Store(root / "store"), root / "work"
-        self.pool = self.store.find("pool")
-
-    def pick(self, strategy: str = "random", budget: int = 5, pool: Version | None = None, looked: bool = True,
-             **more: Any) -> tuple[Version, mining.Mined]:
-        chosen = pool or self.pool
-        found = prelabels_of(chosen, self.store, self.workspace)[1] if looked else None
-        asked: dict[str, Any] = {"known": [], "out": "picked", "owner": "ann", "prelabels": found} | more
-        return pick(chosen, self.store, self.workspace, strategy=strategy, budget=budget, **asked)
-
-    @property
-    def prelabels(self) -> Prelabels:
-        found = prelabels_of(self.pool, self.store, self.workspace)[1]
-        assert found is not None
-        return found
-
-
-@pytest.fixture
-def world(filled: Path, tmp_path: Path) -> World:
-    shutil.copytree(filled, tmp_path / "copy")
-    return World(tmp_path / "copy")
-
-
-def digests(version: Version) -> list[str]:
-    return list(pq.read_table(version.folder / "images.parquet")["digest"].to_pylist())
+from tests.labelling.ponds import CLASSES, looked_at, pond
+from tests.labelling.worlds import COUNT, World, digests
 
 
 def test_a_pick_is_a_version_with_prelabels_scores_and_reasons(world: World) -> None:
@@ -108,84 +62,8 @@ def test_strategies_work_on_real_prelabels(world: World, name: str) -> None:
     assert mined.table.num_rows == len(set(digests(version))) == 8
     told = list(picked(version, world.pool, mined))
     assert "8 of the 24 pictures of pool@1" in told[0] and told[-1].startswith("boxes:   cell")
+    assert told[-1].endswith("; by reader@1")
     assert sum(line.startswith(f"{rank:>4}  ") for line in told for rank in range(1, 9)) == 8
-
-
-def test_past_rounds_are_left_out_by_their_bytes(world: World) -> None:
-    first, _ = world.pick("random", 10)
-    # the pool again under other names and numbers
-    again = pond(world.store, world.workspace.parent / "again", [*range(COUNT - 1, -1, -1), 90], "pool")
-    assert again.ref == "pool@2"
-    second, mined = world.pick("random", 10, again, looked=False, known=[first])
-    assert not set(digests(first)) & set(digests(second)) and second.ref == "picked@2"
-    assert "10 pictures are labelled or were picked in past rounds" in mined.notes
-    third, mined = world.pick("random", 10, again, looked=False, known=[first, second])
-    assert mined.table.num_rows == 5
-    assert "the budget of 10 is larger than what is left of the pool: all 5 are taken" in mined.notes
-    assert len(set(digests(first)) | set(digests(second)) | set(digests(third))) == 25
-    with pytest.raises(DataError, match="nothing is left of the 25 pictures.*25 pictures are labelled or were picked"):
-        world.pick("random", 10, again, looked=False, known=[first, second, third])
-
-
-def test_near_duplicates_of_the_pool_and_of_known_pictures_are_left_out(world: World, tmp_path: Path) -> None:
-    from PIL import Image
-
-    raw = folder_of(tmp_path / "twins", range(6))
-    for number in (0, 2, 4):
-        picture = Image.open(raw / f"flat/{number:03d}.png")
-        picture.save(raw / f"twin{number}.jpg", quality=70)
-    pool = pond(world.store, raw, [], "twins")
-    version, mined = world.pick("random", 9, pool, looked=False)
-    assert mined.table.num_rows == 6 and "3 pictures are near-duplicates of others or of what is known" in mined.notes
-    # known under other bytes: neither it nor its twin comes
-    save(tmp_path / "seen/a.jpg", 0)
-    seen = pond(world.store, tmp_path / "seen", [], "seen")
-    version, mined = world.pick("coverage", 9, pool, looked=False, known=[seen], out="others")
-    files = pq.read_table(version.folder / "images.parquet")["file"].to_pylist()
-    assert mined.table.num_rows == 5 and not any("000" in name or "twin0" in name for name in files)
-
-
-def test_a_pool_that_is_all_near_duplicates(world: World, tmp_path: Path) -> None:
-    from PIL import Image
-
-    save(tmp_path / "one/a.png", 3)
-    for quality in (60, 70, 80, 90):
-        Image.open(tmp_path / "one/a.png").save(tmp_path / f"one/{quality}.jpg", quality=quality)
-    pool = pond(world.store, tmp_path / "one", [], "one")
-    version, mined = world.pick("random", 3, pool, looked=False)
-    assert mined.table.num_rows == 1
-    assert mined.notes == ["4 pictures are near-duplicates of others or of what is known",
-                           "the budget of 3 is larger than what is left of the pool: all 1 are taken"]
-    with pytest.raises(DataError, match="nothing is left of the 5 pictures of the pool"):
-        world.pick("random", 3, pool, looked=False, known=[version])
-
-
-def test_the_lines_own_split_is_known(world: World) -> None:
-    folder = world.workspace / "data"
-    shutil.copytree(world.pool.folder, folder / "split")
-    shutil.copytree(world.store.pictures, folder / "raw")
-    with pytest.raises(DataError, match="24 pictures are labelled"):
-        world.pick("random", 3)
-    # rounds say themselves what is labelled
-    assert mining.pick(world.pool, world.store, world.workspace, strategy="random", budget=3, known=[], out="rounds",
-                       owner="ann", line=False)[1].table.num_rows == 3
-    (world.workspace / "params.yaml").write_text("data:\n  version: picked@1\n")
-    # where the line reads a version, that one counts, and not what an older line has left
-    version, _ = world.pick("random", 3)
-    assert [one.ref for one in mining.known_by_default(world.store, world.workspace, "other")] == [version.ref]
-    assert [one.ref for one in mining.known_by_default(world.store, world.workspace, "picked")] == [
-        "picked@1", "picked@1"]
-
-
-def test_what_cannot_be_read_is_left_out_and_told(world: World) -> None:
-    files = pq.read_table(world.pool.folder / "images.parquet")["file"].to_pylist()
-    for name in files[:2]:
-        (world.store.pictures / name).chmod(0o644)
-        (world.store.pictures / name).unlink()
-    shutil.rmtree(world.workspace / ".visionmill/embeddings", ignore_errors=True)
-    version, mined = world.pick("random", 50)
-    assert mined.table.num_rows == 22 and mined.notes[0] == "2 pictures cannot be read"
-    assert not set(files[:2]) & set(pq.read_table(version.folder / "images.parquet")["file"].to_pylist())
 
 
 def test_without_prelabels_the_pool_keeps_its_own_labels(world: World, tmp_path: Path) -> None:
@@ -211,23 +89,6 @@ def test_a_pick_has_the_classes_of_what_is_labelled_or_of_the_workspace(world: W
     assert world.pick("random", 3, looked=False, known=[labelled])[0].meta.classes == ["x", "y"]
 
 
-def test_known_pictures_that_are_not_on_this_machine_are_told(world: World, tmp_path: Path) -> None:
-    away = pond(world.store, tmp_path / "away", range(60, 63), "away")
-    shutil.rmtree(world.store.pictures / "away-1", onerror=lambda *_: None)
-    _, mined = world.pick("random", 3, known=[away])
-    assert mined.notes == ["3 known pictures cannot be read here: near-duplicates of them are not left out"]
-
-
-def test_labels_that_a_model_alone_made_do_not_count(world: World) -> None:
-    version, _ = world.pick("entropy", 5)
-    assert labels_of(held([version], world.store), CLASSES).sum() == 0
-    rows = read_dataset(version.folder).annotations.to_pylist()
-    seen = [row | {"reviewed_by": "ann"} for row in rows if row["class_id"] == 0]
-    table = ANNOTATIONS.empty_table().from_pylist([*seen, *(row for row in rows if row["class_id"])], ANNOTATIONS)
-    done, _ = publish_labels(world.store, version, out="done", owner="ann", said={"by": "ann"}, annotations=table)
-    assert labels_of(held([version, done], world.store), CLASSES).tolist() == [len(seen), 0]
-
-
 def test_what_a_strategy_lacks_names_the_command(world: World) -> None:
     for name, words in {"aldd": "label auto pool@1 --model models:/reader/1 --for aldd",
                         "cald": "label auto pool@1 --model models:/reader/1 --for cald",
@@ -238,9 +99,22 @@ def test_what_a_strategy_lacks_names_the_command(world: World) -> None:
     with pytest.raises(UserError, match=r"mixed: no model has looked at pool@1[\s\S]*label auto pool@1 --model NAME"):
         world.pick("mixed", looked=False)
     plain = looked_at(world.pool, world.store, world.workspace, flip=False)
-    with pytest.raises(UserError, match=r"flip: the pre-labels of pool@1[\s\S]*/reader/1, without --no-flip"):
+    with pytest.raises(UserError, match=r"flip: the pre-labels of pool@1[\s\S]*/reader/1 --flip"):
         world.pick("flip", prelabels=plain)
     assert world.store.names() == ["pool"]
+    # it is told before the pictures are compared
+    assert not (world.workspace / ".visionmill/embeddings").exists()
+
+
+def test_the_command_that_makes_what_is_lacking_maps_alike(world: World) -> None:
+    facts = world.prelabels.folder / "facts.json"
+    told = read_json(facts)
+    for note, words in (("1 of the 3 classes of reader@1 are left out: a", "--for aldd and the same --map as before"),
+                        ("reader@1 does not know dog: nothing of that kind is pre-labelled", "--for aldd")):
+        write_json(facts, told | {"notes": [note]})
+        with pytest.raises(UserError) as error:
+            world.pick("aldd")
+        assert str(error.value).endswith(words)
 
 
 def test_prelabels_of_another_version(world: World) -> None:
@@ -274,60 +148,6 @@ def test_bad_words(world: World, tmp_path: Path) -> None:
     pq.write_table(table.slice(0, 0), target / "images.parquet")
     with pytest.raises(DataError, match="the pool has no pictures"):
         world.pick(pool=Version("none", 1, target), looked=False)
-
-
-def test_blocks_are_walked_once_each(world: World) -> None:
-    seen: list[str] = []
-    for _ in range(3):
-        version, _ = world.pick("random", 3, chunk=10, known=world.store.of("picked"))
-        seen += digests(version)
-    ranges = [(b["first"], b["last"], b["picked"]) for b in read_json(
-        world.workspace / ".visionmill/mining/pool.json")["blocks"]]
-    assert ranges == [(0, 9, "picked@1"), (10, 19, "picked@2"), (20, 23, "picked@3")] and len(set(seen)) == 9
-    order = digests(world.pool)
-    assert all(order.index(digest) // 10 == at // 3 for at, digest in enumerate(seen))
-    with pytest.raises(UserError, match=r"all 24 pictures of pool@1 have been walked through, in 3 blocks"):
-        world.pick("random", 3, chunk=10)
-    # of a later version only what is new is looked at
-    grown = pond(world.store, world.workspace.parent / "grown", range(COUNT + 4), "pool")
-    version, mined = world.pick("random", 9, grown, looked=False, chunk=10)
-    assert mined.table.num_rows == 4 and not set(digests(version)) & set(order)
-
-
-def test_a_block_without_anything_new_is_passed_over(world: World) -> None:
-    first, _ = publish_labels(world.store, world.pool, out="done", owner="ann", said={"by": "ann"},
-                              annotations=ANNOTATIONS.empty_table(), keep=np.arange(12))
-    version, _ = world.pick("entropy", 3, chunk=8, known=[first])
-    blocks = read_json(world.workspace / ".visionmill/mining/pool.json")["blocks"]
-    assert [(b["first"], b["picked"]) for b in blocks] == [(0, None), (8, version.ref)]
-    (world.workspace / ".visionmill/mining/pool.json").write_text("{")
-    with pytest.raises(UserError, match="note of the blocks so far is damaged"):
-        world.pick("random", 3, chunk=10)
-
-
-def test_a_miner_from_elsewhere(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, list[int]]] = []
-
-    def rank(name: str, pool: Version, store: Store, workspace: Path, *, image_ids: list[int]) -> dict[int, float]:
-        asked.append((name, image_ids))
-        return {image: -float(image) for image in image_ids if image % 2 == 0} | {3: float("nan")}
-
-    monkeypatch.setattr("tasks.labelling.picking.plugged.import_module", lambda name: SimpleNamespace(rank=rank))
-    known, _ = world.pick("random", 4, out="known")
-    version, mined = world.pick("plugin:mine", 6, known=[known], values={"epsilon": 0.5})
-    left = [image for image, digest in enumerate(digests(world.pool)) if digest not in digests(known)]
-    assert asked == [("mine", left)]
-    assert mined.table["image_id"].to_pylist()[:3] == [image for image in left if image % 2 == 0][:3]
-    assert mined.table["random"].to_pylist() == [False] * 3 + [True] * 3 and len(set(digests(version))) == 6
-    assert "mine gives it" in mined.table["reason"][0].as_py()
-    with pytest.raises(ParamsError, match="unknown parameter 'most'"):
-        world.pick("plugin:mine", 6, values={"most": 3})
-    many = world.pick("plugin:mine", 50, known=[known])[1]
-    assert many.table.num_rows == 20 and "rest of the budget is drawn" in many.notes[-1]
-    monkeypatch.setattr("tasks.labelling.picking.plugged.import_module", lambda name: SimpleNamespace(
-        rank=lambda *_, **more: {}))
-    with pytest.raises(DataError, match="mine has given no picture a score"):
-        world.pick("plugin:mine", 6)
 
 
 def test_the_list_names_all_strategies_with_their_parameters() -> None:

@@ -134,8 +134,10 @@ def test_pictures_that_cannot_be_read_are_listed_and_tried_again(own: Made) -> N
     assert len(told) == 2
     # one is mended: its shard alone is done again
     before = stamps(found.folder)
+    assert not found.vectors[20].any()
     kept.rename(gone)
     again = own.look(QUICK)
+    assert again.vectors[20].any()
     assert sorted(again.unreadable) == [3] and again.facts["unreadable"] == 1
     changed = {name for name, stamp in stamps(found.folder).items() if stamp != before[name]}
     assert changed == {"000001.boxes.parquet", "000001.pictures.parquet"}

@@ -138,3 +138,37 @@ def test_a_damaged_shard_is_named(own: Made) -> None:
     assert f"rm {path}" in str(told.value)
     path.unlink()
     assert own.look(QUICK).facts["boxes"] == whole(found).num_rows
+
+
+def test_a_damaged_list_of_pictures_is_made_again_as_it_is_told(own: Made) -> None:
+    found = own.look(QUICK)
+    path, boxes = found.folder / "shards/000001.pictures.parquet", whole(found)
+    path.write_bytes(b"nothing")
+    with pytest.raises(DataError, match="a shard of the pre-labels is damaged") as told:
+        own.look(QUICK)
+    assert f"rm {path}" in str(told.value)
+    path.unlink()
+    assert whole(own.look(QUICK)).equals(boxes)
+
+
+def test_killed_while_a_mended_picture_was_looked_at(own: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shard is there from before: its old boxes must not be taken for those of the mended picture."""
+    gone = own.places()[2]
+    kept = gone.rename(gone.with_suffix(".kept"))
+    found = own.look(QUICK)
+    assert list(found.unreadable) == [2]
+    kept.rename(gone)
+
+    def killed(path: Path, content: bytes) -> None:
+        if path.name.endswith("boxes.parquet"):
+            raise KeyboardInterrupt
+        path.write_bytes(content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.labelling.prelabelling.shards.write_atomic", killed)
+        with pytest.raises(KeyboardInterrupt):
+            own.look(QUICK)
+    again = own.look(QUICK)
+    assert again.unreadable == {}
+    seeds = own.seeds(again.image_id)
+    assert whole(again).num_rows == sum(channel in (0, 1) for seed in seeds for channel in quarters_of(seed))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.base.errors import ParamsError, UserError
@@ -31,10 +32,15 @@ def next_block(pool: Version, store: Store, workspace: Path, size: int) -> np.nd
     images = images_of(pool.folder)
     walked = np.zeros(images.num_rows, bool)
     noted = _noted(pool, workspace)
-    for block in noted:
-        theirs = images if block["digest"] == pool.digest else images_of(_folder(store, block["pool"]))
+    # version by version: there may be a hundred blocks of a million pictures
+    for digest, ref in {block["digest"]: block["pool"] for block in noted}.items():
+        theirs = images if digest == pool.digest else images_of(_folder(store, ref))
         ids = theirs["image_id"].to_numpy()
-        digests = theirs.filter((ids >= block["first"]) & (ids <= block["last"]))["digest"]
+        there = np.zeros(len(ids), bool)
+        for block in noted:
+            if block["digest"] == digest:
+                there |= (ids >= block["first"]) & (ids <= block["last"])
+        digests = theirs.filter(pa.array(there))["digest"]
         walked |= np.asarray(pc.is_in(images["digest"], value_set=digests.combine_chunks()), bool)
     if walked.all():
         raise UserError(f"all {images.num_rows:,} pictures of {pool.ref} have been walked through, in {len(noted)} "

@@ -44,7 +44,9 @@ def picked(version: Version, pool: Version, mined: Mined) -> Iterator[str]:
         yield f"{row['rank'] + 1:>4}  {score:>8}  {name:{width}}  {_cut(row['reason'], REASON)}"
     if total > len(rows):
         yield f"{'':4}  … and {total - len(rows):,} more; the reasons are in images.attributes of {version.ref}"
-    yield counted(version)
+    # the newest pre-labels were taken where no model was named
+    by = str(version.meta.recipe["labels"]["by"])
+    yield counted(version) + (f"; by {by.removeprefix('model:')}" if by.startswith("model:") else "")
 
 
 def counted(version: Version) -> str:

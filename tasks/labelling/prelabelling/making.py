@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.base.errors import DataError, WorkspaceBusy
 from tasks.base.files import digest_value, write_json
@@ -61,6 +63,8 @@ def prelabel(pool: Version, store: Store, teacher: Teacher, settings: Settings |
         if todo:
             (folder / DONE).unlink(missing_ok=True)
             _look(job, todo, shards, len(rows), processes)
+            # a picture that could not be read before shows something now
+            (folder / "vectors.npy").unlink(missing_ok=True)
         if settings.vectors and not (folder / "vectors.npy").is_file():
             keep_vectors(folder, pool.folder, workspace)
         if todo or not (folder / DONE).is_file():
@@ -94,7 +98,7 @@ def _check(rows: Rows, pool: Version) -> None:
 
 def _to_do(job: Job, rows: Rows, number: int) -> bool:
     """Whether a shard is not done, or one of its pictures can be read by now."""
-    if not boxes_file(job.folder, number).is_file():
+    if not (boxes_file(job.folder, number).is_file() and pictures_file(job.folder, number).is_file()):
         return True
     told = read_shard(pictures_file(job.folder, number))
     flawed = told["flaw"].is_valid().to_numpy()
@@ -144,12 +148,16 @@ def _keep_column(folder: Path, name: str, parts: list[Any]) -> None:
     """A column of all pictures as a file; zeros, and for `consistency` infinity, where a picture could not be read."""
     if all(part.null_count == len(part) for part in parts):
         return
-    values = [value for part in parts for value in part.to_pylist()]
-    width = next((len(value) for value in values if isinstance(value, list)), None)
-    lacking = [0.0] * width if width is not None else np.inf
+    whole = pa.chunked_array([chunk for part in parts for chunk in part.chunks])
+    if pa.types.is_list(whole.type):
+        there = whole.is_valid().to_numpy()
+        values = np.zeros((len(whole), len(pc.list_flatten(whole)) // int(there.sum())))
+        values[there] = pc.list_flatten(whole).to_numpy().reshape(-1, values.shape[1])
+    else:
+        values = whole.fill_null(np.inf).to_numpy()
     beside = folder / f".{name}.npy"
     with full_disk_is_told(folder), beside.open("wb") as file:
-        np.save(file, np.array([lacking if value is None else value for value in values], np.float64))
+        np.save(file, values)
     beside.replace(folder / f"{name}.npy")
 
 

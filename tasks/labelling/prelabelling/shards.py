@@ -53,6 +53,8 @@ def write_shard(folder: Path, number: int, boxes: pa.Table, pictures: pa.Table) 
         DataError: the disk is full.
     """
     with full_disk_is_told(folder):
+        # of a shard that is done again the old boxes must not stand beside the new pictures
+        boxes_file(folder, number).unlink(missing_ok=True)
         for path, table in ((pictures_file(folder, number), pictures), (boxes_file(folder, number), boxes)):
             sink = pa.BufferOutputStream()
             pq.write_table(table, sink, compression="zstd")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from tasks.base.errors import UserError
-from tasks.labelling.teachers.found import FLOOR, Found
+from tasks.labelling.teachers.answers import found_of, refuse_misfit
+from tasks.labelling.teachers.finding import KEPT
+from tasks.labelling.teachers.found import Found
 from tasks.labelling.teachers.mapping import Classes
-from tasks.labels.features import candidate_features
 from tasks.runtime.detector import Detector, open_detector
-from tasks.runtime.postprocess import NMS_IOU, detections_of
 
 STRIDES = (4, 8, 16, 32, 64, 128)
 
@@ -44,7 +44,11 @@ class DetectingTeacher:
         return _opened_again, (self.file, self._mapped, self.name, self.digest)
 
     def ask(self, pictures: list[np.ndarray]) -> list[Found]:
-        """Boxes of the pool's classes on each picture, uint8 [H, W, 3] RGB."""
+        """Boxes of the pool's classes on each picture, uint8 [H, W, 3] RGB.
+
+        Raises:
+            UserError: the network's answer cannot be what its description says.
+        """
         return [self._found(*one) for one in self._candidates(pictures)]
 
     def glance(self, pictures: list[np.ndarray]) -> list[Found]:
@@ -77,17 +81,11 @@ class DetectingTeacher:
 
     def _found(self, picture: np.ndarray, scale: float, boxes: np.ndarray, scores: np.ndarray,
                features: bool = True) -> Found:
-        said = self._scores(scores)
-        known = said[:, :len(self.classes)]
+        refuse_misfit(boxes, scores, (self.detector.height, self.detector.width), self.name,
+                      elsewhere=self.file.parts[-4:-2] == KEPT.parts)
         height, width = picture.shape[:2]
-        one = detections_of(boxes, known, size=(height, width), scale=scale, score_threshold=FLOOR,
-                            suppression=self.detector.suppression)
-        if not features:
-            none = np.zeros(len(one), np.float32)
-            return Found(one.boxes, one.scores, one.class_ids, none, none, none)
-        told = candidate_features(boxes / np.float32(scale), said, one.boxes, one.scores, one.class_ids,
-                                  self.detector.suppression.iou or NMS_IOU)
-        return Found(one.boxes, one.scores, one.class_ids, told["margin"], told["spread"], told["support"])
+        return found_of(boxes, self._scores(scores), len(self.classes), size=(height, width), scale=scale,
+                        suppression=self.detector.suppression, features=features)
 
     def _scores(self, scores: np.ndarray) -> np.ndarray:
         """[A, K] of the pool's classes; where the teacher knows more, a last column for the best of these.

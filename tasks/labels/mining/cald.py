@@ -25,8 +25,8 @@ class Consistent(Params):
 
     Attributes:
         shortlist: how many times the budget go to the second stage.
-        empties: share of the budget for pictures without a box. The authors put all of these first, which in a pool
-            that is mostly empty spends the budget on nothing.
+        empties: share of the budget for pictures without a box, more only where no others are left. The authors put
+            all of these first, which in a pool that is mostly empty spends the budget on nothing.
     """
 
     shortlist: float = Field(default=1.2, ge=1, description="times the budget that the classes are balanced over")
@@ -114,9 +114,9 @@ def _spread(table: pa.Table, rows: np.ndarray) -> np.ndarray:
 def _cald(params: Consistent, task: Task) -> Ranked:
     pool, value = task.pool, np.asarray(task.pool.columns["consistency"], np.float64)
     empty = _without_boxes(task)
-    few = min(round(params.empties * task.budget), int(empty[task.free].sum()))
-    bare = best(-value, task.free[empty[task.free]], few, task.rng)
-    rest = task.free[~empty[task.free]]
+    rest, without = task.free[~empty[task.free]], task.free[empty[task.free]]
+    few = min(max(round(params.empties * task.budget), task.budget - len(rest)), len(without))
+    bare = best(-value, without, few, task.rng)
     shortlist = best(-value, rest, int(np.ceil(params.shortlist * (task.budget - few))), task.rng)
     at, table = boxes_on(pool, shortlist)
     classes = max(len(pool.classes), 1)

@@ -26,7 +26,8 @@ def k_centres(vectors: np.ndarray, free: np.ndarray, known: np.ndarray | None, c
     Exactly farthest-first, though not all are compared with all: a distance only ever falls, so the old one is a
     bound, and those with the largest bounds are brought up to date, some thousand at a time, until the farthest of
     them is farther than any other's bound. Of equal ones the first is picked. Fewer than `count` come back where all
-    that is left is a copy of what was picked. Without known vectors the first is the one nearest to the mean.
+    that is left is a copy of what was picked; pictures that show nothing, vectors of zeros, are copies of each other.
+    Without known vectors the first is the one nearest to the mean.
 
     Args:
         vectors: float [n, d], may be mapped from a file; free: int64, rows that may be picked.
@@ -34,13 +35,13 @@ def k_centres(vectors: np.ndarray, free: np.ndarray, known: np.ndarray | None, c
     """
     bound = _start(vectors, free, known, rng)
     seen = np.zeros(len(free), np.int32)
-    centres = np.zeros((min(count, len(free)), vectors.shape[1]), np.float32)
+    centres = np.zeros((min(count, len(free)), vectors.shape[1] + 1), np.float32)
     picked: list[int] = []
     distance: list[float] = []
     size = LEAST_BLOCK
     while len(picked) < len(centres):
         block, others = _largest(bound, size)
-        rows = unit(vectors[free[block]])
+        rows = _rows(vectors[free[block]])
         bound[block] = _brought_up(rows, centres[:len(picked)], bound[block], seen[block])
         before = len(picked)
         while len(picked) < len(centres):
@@ -63,10 +64,10 @@ def _start(vectors: np.ndarray, free: np.ndarray, known: np.ndarray | None, rng:
     """The distance of each free row to the nearest known one; without any, `FIRST` for the one nearest to the mean."""
     bound = np.full(len(free), 2.0, np.float32)
     if known is None or not len(known):
-        mean = sum((unit(vectors[free[i:i + CHUNK]]).sum(axis=0, dtype=np.float64) for i in range(0, len(free), CHUNK)),
-                   np.zeros(vectors.shape[1]))
+        mean = sum((_rows(vectors[free[i:i + CHUNK]]).sum(axis=0, dtype=np.float64)
+                    for i in range(0, len(free), CHUNK)), np.zeros(vectors.shape[1] + 1))
         for i in range(0, len(free), CHUNK):
-            near = unit(vectors[free[i:i + CHUNK]]) @ unit(mean[None])[0]
+            near = _rows(vectors[free[i:i + CHUNK]]) @ unit(mean[None])[0]
             bound[i:i + CHUNK] = 3 + near
         first = int(bound.argmax())
         bound[:] = 2
@@ -74,10 +75,16 @@ def _start(vectors: np.ndarray, free: np.ndarray, known: np.ndarray | None, rng:
         return bound
     if len(known) > LABELLED:
         known = known[np.sort(rng.choice(len(known), LABELLED, replace=False))]
-    theirs = unit(known)
+    theirs = _rows(known)
     for i in range(0, len(free), CHUNK):
-        bound[i:i + CHUNK] = _nearest(unit(vectors[free[i:i + CHUNK]]), theirs)
+        bound[i:i + CHUNK] = _nearest(_rows(vectors[free[i:i + CHUNK]]), theirs)
     return bound
+
+
+def _rows(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of length 1 with one more column, which zeros have: else each black picture were far from all others."""
+    rows = unit(vectors)
+    return np.concatenate([rows, ~rows.any(axis=1, keepdims=True)], axis=1, dtype=np.float32)
 
 
 def _largest(bound: np.ndarray, size: int) -> tuple[np.ndarray, float]:
@@ -110,9 +117,13 @@ def farthest(task: Task, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _coverage(params: Params, task: Task) -> Ranked:
     places, distance = farthest(task, task.free)
     reasons = [far_words(value) for value in distance]
-    notes = [f"{task.budget - len(places)} fewer than asked: all others look like one of them"] if (
-        len(places) < min(task.budget, len(task.free))) else []
-    return Ranked(places, distance, reasons, {"distance": distance}, notes)
+    return Ranked(places, distance, reasons, {"distance": distance}, fewer(task, places))
+
+
+def fewer(task: Task, places: np.ndarray) -> list[str]:
+    """What is told where less is picked than was asked for and is there."""
+    lacking = min(task.budget, len(task.free)) - len(places)
+    return [f"{lacking:,} fewer than asked: all others look like one of them"] if lacking else []
 
 
 def far_words(distance: float) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from tasks.base.errors import ParamsError, nearest
-from tasks.labels.mining.coverage import far_words, farthest
+from tasks.labels.mining.coverage import far_words, farthest, fewer
 from tasks.labels.mining.strategy import Ranked, Strategy, Task, best
 from tasks.labels.mining.uncertain import Summed, at_score, by_entropy, sums, unsure_boxes
 
@@ -48,7 +48,7 @@ def _mixed(params: Mixture, task: Task) -> Ranked:
     reasons = [f"{total[place]:.2f} weighted bits open ({', '.join(boxes) or 'nothing was found in it'}); "
                f"{far_words(far)}" for place, boxes, far in zip(places, named, distance, strict=True)]
     return Ranked(places, total[places], reasons, {"unsure": total[places], "distance": distance,
-                                                   "boxes": count.astype(np.float64)})
+                                                   "boxes": count.astype(np.float64)}, fewer(task, places))
 
 
 def _quality(given: dict[str, float], classes: list[str]) -> np.ndarray:

@@ -84,13 +84,17 @@ class Known:
     failures: Failures | None = None
 
 
+class NothingLeft(DataError):
+    """All pictures of the pool are labelled, were picked before, or are near-duplicates of such."""
+
+
 def free_places(pool: Pool, known: Known) -> tuple[np.ndarray, list[str]]:
     """Places in the pool that may be picked, int64 ascending, and what was left out, in words.
 
     Of a group of near-duplicates the first picture stays, and none where one of the group is known.
 
     Raises:
-        DataError: the pool is empty, or nothing is left of it.
+        DataError: the pool is empty; NothingLeft: nothing is left of it.
     """
     if not len(pool):
         raise DataError("the pool has no pictures", where="pool", mend="name a dataset with pictures")
@@ -107,8 +111,8 @@ def free_places(pool: Pool, known: Known) -> tuple[np.ndarray, list[str]]:
             notes.append(f"{int(alike.sum()):,} pictures are near-duplicates of others or of what is known")
     free = np.flatnonzero(stays)
     if not len(free):
-        raise DataError(f"nothing is left of the {len(pool):,} pictures of the pool: {'; '.join(notes)}", where="pool",
-                        mend="add new pictures to the pool")
+        raise NothingLeft(f"nothing is left of the {len(pool):,} pictures of the pool: {'; '.join(notes)}",
+                          where="pool", mend="add new pictures to the pool")
     return free, notes
 
 

@@ -177,9 +177,17 @@ def test_centres_by_hand_start_in_the_middle_and_end_at_copies() -> None:
     assert len(k_centres(vectors, np.arange(5), vectors, 3, np.random.default_rng(0))[0]) == 0
 
 
-def test_pictures_that_show_nothing_are_no_trouble() -> None:
-    places, _ = k_centres(np.zeros((4, 3)), np.arange(4), None, 2, np.random.default_rng(0))
-    assert places.tolist() == [0, 1]
+def test_pictures_that_show_nothing_are_alike() -> None:
+    rng = np.random.default_rng(0)
+    assert k_centres(np.zeros((4, 3)), np.arange(4), None, 2, rng)[0].tolist() == [0]
+    # 1 − cosine to a vector of zeros is 1 for all: each black frame of a night would go before what differs by 0.8
+    angle = np.array([0, 0.4, 0.8, 1.2])
+    seen = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    places, distance = k_centres(np.concatenate([np.zeros((5, 2)), seen]), np.arange(9), seen[:1], 4, rng)
+    assert places.tolist() == [0, 8, 6, 7] and distance == pytest.approx(
+        [1, 1 - np.cos(1.2), 1 - np.cos(0.4), 1 - np.cos(0.4)], abs=1e-5)
+    # and none of them where such a picture is known
+    assert k_centres(np.zeros((4, 3)), np.arange(4), np.zeros((1, 3)), 2, rng)[0].tolist() == []
 
 
 def test_nearest_neighbours_against_all_cosines(monkeypatch) -> None:

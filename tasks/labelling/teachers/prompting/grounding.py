@@ -67,14 +67,11 @@ class Grounded:
         return [self._found(picture) for picture in pictures]
 
     def _found(self, picture: np.ndarray) -> Found:
-        from tasks.labels.features import candidate_features
-        from tasks.runtime.postprocess import detections_of
+        from tasks.labelling.teachers.answers import found_of
 
         boxes, scores = self._candidates(picture)
         height, width = picture.shape[:2]
-        kept = detections_of(boxes, scores, size=(height, width), scale=1.0, score_threshold=FLOOR)
-        more = candidate_features(boxes, scores, kept.boxes, kept.scores, kept.class_ids)
-        return Found(kept.boxes, kept.scores, kept.class_ids, **more, polygons=None)
+        return found_of(boxes, scores, len(self.classes), size=(height, width))
 
     def _candidates(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes float32 [A, 4] xyxy in pixels, scores float32 [A, K], of all questions."""
