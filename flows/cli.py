@@ -90,6 +90,9 @@ def explain(error: BaseException) -> VisionmillError | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError("the disk is full; nothing was left half-written", where=error.filename,
                          mend="free some space (`dvc gc --all-commits` drops what no commit needs) and run again")
+    if isinstance(error, OSError) and error.errno == errno.EROFS:
+        return UserError("this place can only be read", where=error.filename,
+                         mend="mount it writable, or work in a copy")
     if isinstance(error, PermissionError):
         return UserError(f"not allowed: {error.strerror}", where=error.filename, mend="check who owns that path")
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from flows.workspace import enter
 from tasks.base.errors import UserError, VisionmillError
 from tasks.base.files import write_json
+from tasks.base.people import login
 from tasks.base.site import read_site
 from tasks.data.store.layout import IGNORED, Store, Version
 from tasks.data.store.shards import files_of
@@ -36,7 +36,7 @@ def open_store(workspace: Path = Path()) -> Store:
 def owner(workspace: Path = Path()) -> str:
     """Who makes versions here: git's user.email, else the user of this machine."""
     told = _run(["git", "config", "user.email"], workspace, check=False).strip()
-    return told or getpass.getuser()
+    return told or login()
 
 
 def make_shared(root: Path) -> Store:

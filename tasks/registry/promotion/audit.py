@@ -7,7 +7,6 @@ Nothing is reverted.
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import time
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.base.people import login
 from tasks.registry import lineage, store, versions
 from tasks.registry.promotion import journal as journals
 from tasks.registry.promotion import remarks
@@ -164,10 +164,7 @@ def iso(at_ms: int) -> str:
 def who(workspace: Path) -> str:
     """The person by git's address or the login's name, and the flow run that this process belongs to."""
     named = (lineage.git(workspace, "config", "user.email") or "").strip()
-    try:
-        person = named or getpass.getuser()
-    except (KeyError, OSError):
-        person = f"user {os.getuid()}"
+    person = named or login()
     flow = os.environ.get("VISIONMILL_FLOW_RUN")
     return f"{person}, flow run {flow}" if flow else person
 
