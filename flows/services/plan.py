@@ -89,7 +89,7 @@ def make_plan(workspace: Path, site: Site, extra: Collection[str] = ()) -> Plan:
         elsewhere[studio.NAME] = (site.labelling.url, f"{site.labelling.url.rstrip('/')}/health")
     elif studio.NAME in extra:
         services.append(label_studio(site))
-        notes.append(f"{studio.NAME}: user and password stand in {workspace / studio.NOTE}")
+        notes.append(f"{studio.NAME}: log in with the user and the password in {workspace / studio.NOTE}")
     return Plan(services, elsewhere, tuple(notes))
 
 

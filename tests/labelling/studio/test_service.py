@@ -158,7 +158,7 @@ def test_up_starts_it_only_when_asked_and_not_where_the_site_names_another(tmp_p
     asked = plan.make_plan(tmp_path, Site(), [studio.NAME])
     (service,) = [one for one in asked.services if one.name == studio.NAME]
     assert service.wanted_port == 8080 and service.command(8090)[-2:] == ["flows.services.studio", "8090"]
-    assert any("log in as" in note for note in asked.notes)
+    assert any("log in with" in note for note in asked.notes)
     away = plan.make_plan(tmp_path, Site(labelling=Labelling(url="https://team.example/", token="x")), [studio.NAME])
     assert away.elsewhere[studio.NAME] == ("https://team.example/", "https://team.example/health")
     assert studio.NAME not in [one.name for one in away.services]
