@@ -40,6 +40,8 @@ from tasks.models.preset import DetectorPreset
 EACH = {"rare": 60, "bccd": 20}
 # whole pictures have platelets of 40 of 640 pixels: smaller inputs and shorter trainings never see one
 SIZES = {"rare": {"steps": 500, "side": 160}, "bccd": {"steps": 500, "side": 224}}
+# passes at least: with steps alone a rare picture is seen the less the more others are labelled, and random gets worse
+EPOCHS = 12
 
 
 class Bench:
@@ -50,16 +52,18 @@ class Bench:
     def __init__(self, work: Path, steps: int | None, threads: int | None) -> None:
         self.work, self.store = work, Store(work / "store")
         self.steps, self.threads, self.results = steps, threads, work / "results.json"
-        said = {"start": START, "each": EACH, "pool": POOL, "rare": RARE, "steps": steps, "sizes": SIZES}
+        said = {"start": START, "each": EACH, "pool": POOL, "rare": RARE, "steps": steps, "sizes": SIZES,
+                "epochs": EPOCHS}
         kept = read_json(self.results) if self.results.is_file() else {"settings": said, "trainings": {}}
         self.settings, self.known = said, kept["trainings"]
         if kept["settings"] != said:
             raise UserError("these results are of other sizes", where=self.results, mend="another --work")
 
-    def light(self, name: str) -> Light:
-        """Trainings of seconds, all alike."""
+    def light(self, name: str, pictures: int) -> Light:
+        """A small training on so many pictures."""
         told = SIZES[name.partition("-")[0]]
-        return Light(steps=self.steps or told["steps"], threads=self.threads, draws=100, lr=0.004, ema=0.99,
+        steps = self.steps or max(told["steps"], EPOCHS * pictures // Light().batch_size)
+        return Light(steps=steps, threads=self.threads, draws=100, lr=0.004, ema=0.99,
                      model=DetectorPreset(image_size=told["side"], levels=3))
 
     def run(self, data: Set, strategy: str, seed: int, rounds: int) -> None:
@@ -92,7 +96,8 @@ class Bench:
 
     def judged(self, data: Set, key: str, seed: int, chosen: np.ndarray) -> dict[str, Any]:
         version = self.labelled(data, chosen)
-        told = train_and_judge(version.folder, self.store.pictures, self.light(data.name), judge=data.judge,
+        light = self.light(data.name, len(chosen))
+        told = train_and_judge(version.folder, self.store.pictures, light, judge=data.judge,
                                out=self.model(key), seed=seed).metrics
         rare = len(images_with(read_dataset(version.folder), data.rare)) if data.rare else 0
         return {"pictures": chosen.tolist(), "boxes": told["train_boxes"], "AP": told["AP"], "AP50": told["AP50"],
