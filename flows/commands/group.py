@@ -20,7 +20,7 @@ def chosen(group: str, verbs: Verbs, examples: str, words: list[str]) -> str | N
     if not words or words[0] in ("-h", "--help"):
         wide = max(map(len, verbs))
         lines = "\n".join(f"  {name:{wide}}  {text}" for name, (_, text) in verbs.items())
-        print(f"usage: visionmill {group} VERB [options]\n\n{lines}\n\n{examples}\n"
+        print(f"usage: visionmill {group} VERB [options]\n\n{lines}\n\n{examples}\n\n"
               f"`visionmill {group} VERB --help` shows the options of one verb.")
         return None
     if words[0] not in verbs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from tasks.base.errors import UserError, VisionmillError
@@ -144,14 +144,12 @@ def _job_name(work: Work, version: Version, desk: str | Desk) -> str:
 
     first, taken = f"{work.prefix}-{work.round}-{version.number}", names(work.desk_root)
     kind, options = desk if isinstance(desk, str) else desk.kind, work.settings.options
-    for number in count(1):
-        name = first if number == 1 else f"{first}-{number}"
-        if name not in taken:
-            return name
-        job = read_job(name, work.desk_root)
-        if (job.digest, job.desk) == (version.digest, kind) and options.items() <= job.options.items():
-            return name
-    raise AssertionError
+
+    def is_this(job: Job) -> bool:
+        return (job.digest, job.desk) == (version.digest, kind) and options.items() <= job.options.items()
+
+    wanted = chain([first], (f"{first}-{number}" for number in count(2)))
+    return next(name for name in wanted if name not in taken or is_this(read_job(name, work.desk_root)))
 
 
 def wait(work: Work) -> Done:

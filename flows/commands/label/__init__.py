@@ -23,8 +23,7 @@ examples:
   visionmill label send pool-picked --to label-studio --hardest 50
   visionmill label status; visionmill label fetch pool-picked   pool-picked-labelled@1
   visionmill data merge cells pool-picked-labelled --out cells --conflict human
-  visionmill label errors cells
-"""
+  visionmill label errors cells"""
 
 
 def main(words: list[str]) -> int:
