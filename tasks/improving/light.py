@@ -16,12 +16,14 @@ from pydantic import Field
 from tasks.base.errors import DataError, UserError
 from tasks.base.files import digest_file, digest_value, folder_atomic, read_json, write_json
 from tasks.base.params import Params
+from tasks.base.progress import Progress
 from tasks.models.preset import DetectorPreset, input_shape
 from tasks.training.settings import Augment, Training
 
 if TYPE_CHECKING:
     from tasks.data.table import Dataset
     from tasks.training.pictures import Pictures
+    from tasks.training.state import State
 
 RECORD, FOUND = "light.json", "detections.parquet"
 VERSION = 1  # of the code that makes a model of these settings
@@ -199,10 +201,15 @@ def _learn(model: Any, learned: Dataset, raw: Path, shape: tuple[int, int], sett
     def nothing_chosen(_: Any) -> tuple[float, float]:
         return 0.0, 0.0
 
+    progress = Progress(training.epochs, f"trained on {len(pictures)} pictures,", every=0)
+
+    def resumed(state: State) -> None:
+        progress.total -= state.epoch
+
     repeated: Any = Often(pictures, shown)
     judging: Any = nothing_chosen
     try:
-        fit(model, repeated, judging, training, work / "checkpoint.pt")
+        fit(model, repeated, judging, training, work / "checkpoint.pt", lambda entry: progress.step(), resumed)
     except FloatingPointError as error:
         raise UserError(str(error).replace("train.lr", "lr"), where="the settings of the light training",
                         mend="a lower lr, or init: imagenet") from None

@@ -57,9 +57,11 @@ def apply(params: Params, parents: Sequence[Parent], making: Making) -> None:
             raise damaged(parent.folder / "images.parquet", "pictures are not in the order of their files")
         takings.append(Taking(parent.folder, new[mine], classes[number], splits=splits.filter(pa.array(mine))))
     fill(making.folder, takings, meta)
-    print(f"{int(stays.sum()):,} pictures, {len(distinct(pictures.component[pictures.shared])):,} of them in several "
-          f"versions: {conflicts:,} with labels that differ (kept: {params.conflict}), {moved:,} in different splits "
-          f"(kept: {', '.join(name for name in SPLIT_ORDER if name)}, the first of these)")
+    shared = len(distinct(pictures.component[pictures.shared]))
+    kept = (f"{shared:,} of them in several versions: {conflicts:,} with labels that differ (kept: {params.conflict}), "
+            f"{moved:,} in different splits (kept: {', '.join(name for name in SPLIT_ORDER if name)}, the "
+            "first of these)")
+    print(f"{int(stays.sum()):,} pictures, {kept if shared else 'none of them in several versions'}")
 
 
 def _by_file(pictures: Pictures, stays: np.ndarray) -> np.ndarray:
